@@ -136,6 +136,7 @@ typedef struct gp_backend {
   int32_t (*upload)(gp_context *context, void *device, const void *host, size_t bytes); /* host reusable on return */
   int32_t (*download)(gp_context *context, void *host, const void *device, size_t bytes); /* complete on return */
   int32_t (*fill)(gp_context *context, void *device, int32_t byte, size_t bytes);
+  int32_t (*copy)(gp_context *context, void *to, const void *from, size_t bytes); /* on the device; may not overlap */
   void *(*pinned_alloc)(gp_context *context, size_t bytes);
   void (*pinned_release)(gp_context *context, void *host, size_t bytes);
 
