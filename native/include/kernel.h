@@ -182,19 +182,19 @@ struct Wide<double> {
 template <class T>
 GP_INLINE T narrow(typename Wide<T>::type v);
 template <>
-GP_INLINE float narrow<float>(float v) {
+__attribute__((always_inline)) inline float narrow<float>(float v) {
   return v;
 }
 template <>
-GP_INLINE double narrow<double>(double v) {
+__attribute__((always_inline)) inline double narrow<double>(double v) {
   return v;
 }
 template <>
-GP_INLINE f16 narrow<f16>(float v) {
+__attribute__((always_inline)) inline f16 narrow<f16>(float v) {
   return narrow_f16(v);
 }
 template <>
-GP_INLINE bf16 narrow<bf16>(float v) {
+__attribute__((always_inline)) inline bf16 narrow<bf16>(float v) {
   return narrow_bf16(v);
 }
 
