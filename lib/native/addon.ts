@@ -110,7 +110,12 @@ export interface Addon {
 
   /** Loads a backend library. Throws an Error with `code` ERR_BACKEND and the reason (path, loader's words, versions). */
   loadBackend(path: string): string;
-  backends(): readonly { readonly name: string; readonly version: string; readonly path: string; readonly devices: number }[];
+  backends(): readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly path: string;
+    readonly devices: number;
+  }[];
   /** Opens (once) a device and returns its number; the CPU is always device 0. Throws ERR_DEVICE. */
   openDevice(backend: string, index: number): number;
   deviceInfo(device: number): DeviceInfo;

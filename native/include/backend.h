@@ -91,7 +91,7 @@ typedef struct gp_context gp_context; /* one opened device with its queue; opaqu
 typedef struct gp_event gp_event;     /* a point in a context's queue */
 
 enum {
-  GP_KERNEL_MUTATES = 1u,  /* writes through some of its inputs: skipped once a launch of the same step has failed */
+  GP_KERNEL_MUTATES = 1u,   /* writes through some of its inputs: skipped once a launch of the same step has failed */
   GP_KERNEL_ANY_STRIDE = 2u /* every input may be strided; otherwise `strided` tells which */
 };
 
@@ -110,11 +110,11 @@ typedef struct gp_kernel {
 
 typedef struct gp_device_info {
   char name[128];
-  char detail[256];       /* instruction set, compute capability, driver: for people */
-  int64_t total_memory;   /* bytes; 0 when unknown */
-  int64_t free_memory;    /* bytes; 0 when unknown */
-  int32_t host_memory;    /* 1: the host may read and write device pointers directly */
-  int32_t asynchronous;   /* 1: run() may return before the work is done */
+  char detail[256];     /* instruction set, compute capability, driver: for people */
+  int64_t total_memory; /* bytes; 0 when unknown */
+  int64_t free_memory;  /* bytes; 0 when unknown */
+  int32_t host_memory;  /* 1: the host may read and write device pointers directly */
+  int32_t asynchronous; /* 1: run() may return before the work is done */
 } gp_device_info;
 
 typedef struct gp_backend {
@@ -133,7 +133,7 @@ typedef struct gp_backend {
   /* memory; NULL from alloc means out of memory. upload, download, copy and fill are ordered with the launches. */
   void *(*alloc)(gp_context *context, size_t bytes); /* 64-byte aligned */
   void (*release)(gp_context *context, void *data, size_t bytes);
-  int32_t (*upload)(gp_context *context, void *device, const void *host, size_t bytes); /* host reusable on return */
+  int32_t (*upload)(gp_context *context, void *device, const void *host, size_t bytes);   /* host reusable on return */
   int32_t (*download)(gp_context *context, void *host, const void *device, size_t bytes); /* complete on return */
   int32_t (*fill)(gp_context *context, void *device, int32_t byte, size_t bytes);
   int32_t (*copy)(gp_context *context, void *to, const void *from, size_t bytes); /* on the device; may not overlap */

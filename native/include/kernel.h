@@ -16,11 +16,11 @@
 #error "compile kernel files with -DGP_ISA=base|avx2|avx512"
 #endif
 
-#define GP_INLINE __attribute__((always_inline)) static inline
+#define GP_INLINE __attribute__((always_inline)) inline
 
 // A kernel file ends with: GP_ROWS(rms_norm) = { {...}, {...}, {} };   the empty row ends the table.
-#define GP_ROWS(family)                      \
-  extern const gp_kernel family##_rows[];    \
+#define GP_ROWS(family)                   \
+  extern const gp_kernel family##_rows[]; \
   const gp_kernel family##_rows[]
 
 namespace gp::GP_ISA {
@@ -208,18 +208,20 @@ __attribute__((always_inline)) inline bf16 narrow<bf16>(float v) {
     __VA_ARGS__;                    \
     break;                          \
   }
-#define GP_FLOATS(dtype, T, ...)               \
-  switch (dtype) {                             \
-    GP_CASE_(GP_F32, float, T, __VA_ARGS__)    \
-    GP_CASE_(GP_F64, double, T, __VA_ARGS__)   \
-    GP_CASE_(GP_F16, f16, T, __VA_ARGS__)      \
-    GP_CASE_(GP_BF16, bf16, T, __VA_ARGS__)    \
-    default: return GP_UNSUPPORTED;            \
+#define GP_FLOATS(dtype, T, ...)             \
+  switch (dtype) {                           \
+    GP_CASE_(GP_F32, float, T, __VA_ARGS__)  \
+    GP_CASE_(GP_F64, double, T, __VA_ARGS__) \
+    GP_CASE_(GP_F16, f16, T, __VA_ARGS__)    \
+    GP_CASE_(GP_BF16, bf16, T, __VA_ARGS__)  \
+    default:                                 \
+      return GP_UNSUPPORTED;                 \
   }
-#define GP_INTEGERS(dtype, T, ...)             \
-  switch (dtype) {                             \
-    GP_CASE_(GP_I64, int64_t, T, __VA_ARGS__)  \
-    GP_CASE_(GP_I32, int32_t, T, __VA_ARGS__)  \
-    GP_CASE_(GP_U8, uint8_t, T, __VA_ARGS__)   \
-    default: return GP_UNSUPPORTED;            \
+#define GP_INTEGERS(dtype, T, ...)            \
+  switch (dtype) {                            \
+    GP_CASE_(GP_I64, int64_t, T, __VA_ARGS__) \
+    GP_CASE_(GP_I32, int32_t, T, __VA_ARGS__) \
+    GP_CASE_(GP_U8, uint8_t, T, __VA_ARGS__)  \
+    default:                                  \
+      return GP_UNSUPPORTED;                  \
   }

@@ -1,0 +1,31 @@
+// Prints one group of native/sources.json, or the flags of native/cpu/isa.json, in the form binding.gyp needs.
+//   node native/sources.js core cpu      files of these groups
+//   node native/sources.js kernels avx2  files compiled for one instruction set
+//   node native/sources.js define        X(word) for every kernel: the value of GP_KERNELS
+//   node native/sources.js flags avx2 x64
+//   node native/sources.js version       of package.json
+import { readFileSync } from 'node:fs';
+
+const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
+const sources = read('./sources.json');
+
+export const kernelFiles = (isa) => [
+  ...sources.isa,
+  ...(sources[`isa_${isa}`] ?? []),
+  ...sources.kernels.map((word) => `native/cpu/kernels/${word}.cpp`),
+];
+
+const [form, ...rest] = process.argv.slice(2);
+const answers = {
+  kernels: ([isa]) => kernelFiles(isa),
+  define: () => [sources.kernels.map((word) => `X(${word})`).join('')],
+  flags: ([isa, arch]) => {
+    const flags = read('./cpu/isa.json');
+    return [...flags.all, ...flags[arch][isa]];
+  },
+  version: () => [read('../package.json').version],
+};
+if (form !== undefined) {
+  const answer = answers[form]?.(rest) ?? [form, ...rest].flatMap((group) => sources[group] ?? []);
+  process.stdout.write(answer.join(' '));
+}
