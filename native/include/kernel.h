@@ -88,13 +88,13 @@ GP_INLINE int32_t report(const gp_call *c, int32_t code, int64_t position, doubl
 // ---- tiles ----------------------------------------------------------------------------------------------------------
 
 template <class F>
-GP_INLINE void tiles(int64_t count, F &&body) {
+GP_INLINE void tiles(int64_t count, const F &body) {
   if (count <= 1) {
     if (count == 1) body(int64_t{0}, 0);
     return;
   }
   struct Thunk {
-    static void call(void *f, int64_t tile, int slot) { (*static_cast<F *>(f))(tile, slot); }
+    static void call(void *f, int64_t tile, int slot) { (*static_cast<const F *>(f))(tile, slot); }
   };
   parallel_tiles(count, &Thunk::call, const_cast<void *>(static_cast<const void *>(&body)));
 }
