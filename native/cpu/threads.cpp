@@ -1,0 +1,260 @@
+// One ticket word holds (generation, tiles left). A thread claims a tile by decrementing it with compare-and-swap, so
+// a worker that wakes late, in whatever generation, either claims a live tile or nothing: the join waits for tiles,
+// never for threads, and a descheduled worker delays nobody unless it holds a tile.
+#include "threads.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "cpu.h"
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#else
+#include <condition_variable>
+#endif
+
+namespace gp {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+constexpr int64_t kColdSpin = 60'000;  // ns a worker spins for the next region before it sleeps
+constexpr int64_t kHotSpin =
+    1'000'000;                         // the same between step_begin and step_end: bounded, or a busy neighbour starves
+constexpr int64_t kJoinSpin = 50'000;  // ns the caller spins for tiles that others hold
+
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+inline int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// A word to sleep on: returns at once when the word is not `seen`, may wake spuriously.
+class Doorbell {
+ public:
+  std::atomic<uint32_t> word{0};
+  std::atomic<int32_t> sleepers{0};
+
+  void sleep(uint32_t seen) {
+    sleepers.fetch_add(1, std::memory_order_seq_cst);
+#ifdef __linux__
+    if (word.load(std::memory_order_seq_cst) == seen)
+      syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+#else
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return word.load(std::memory_order_seq_cst) != seen; });
+#endif
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  void ring(int count) {
+    word.fetch_add(1, std::memory_order_seq_cst);
+    if (sleepers.load(std::memory_order_seq_cst) == 0) return;
+#ifdef __linux__
+    syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
+#else
+    (void)count;
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    changed_.notify_all();
+#endif
+  }
+
+#ifndef __linux__
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+#endif
+};
+
+using Body = void (*)(void *, int64_t, int);
+
+struct Pool {
+  // Written under `serial` while no tile is left, read by a thread only after it claimed a tile.
+  Body body = nullptr;
+  void *arg = nullptr;
+  int64_t tiles = 0;  // of the caller
+  int64_t per = 1;    // the caller's tiles per claim: 1 unless they do not fit 31 bits
+  uint32_t claims = 0;
+
+  alignas(128) std::atomic<uint64_t> ticket{0};  // generation << 32 | claims left
+  alignas(128) std::atomic<uint32_t> done{0};    // claims finished in this generation
+  alignas(128) Doorbell work;
+  alignas(128) Doorbell joined;
+  std::atomic<int32_t> hot{0};
+  std::atomic<bool> stop{false};
+
+  std::mutex serial;  // one region at a time; also guards everything below
+  std::vector<std::thread> workers;
+  int wanted = 0;  // threads including the caller; 0: not decided yet
+};
+
+// Allocated once and never destroyed: a static destructor would run while threads still use it.
+std::atomic<Pool *> the_pool{nullptr};
+
+Pool &pool() {
+  Pool *p = the_pool.load(std::memory_order_acquire);
+  if (p != nullptr) return *p;
+  Pool *fresh = new Pool;
+  if (the_pool.compare_exchange_strong(p, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *p;
+}
+
+thread_local bool in_region = false;
+
+int default_threads() {
+  if (const char *text = std::getenv("GRADPROOF_THREADS")) {
+    char *end = nullptr;
+    long n = std::strtol(text, &end, 10);
+    if (end != text && *end == 0 && n >= 1) return n < kMaxThreads ? static_cast<int>(n) : kMaxThreads;
+  }
+  int n = usable_cores();
+  return n < kMaxThreads ? n : kMaxThreads;
+}
+
+// Claims and runs tiles until none is left.
+void work_off(Pool &p, int slot) {
+  uint64_t t = p.ticket.load(std::memory_order_acquire);
+  for (;;) {
+    uint32_t left = static_cast<uint32_t>(t);
+    if (left == 0) return;
+    if (!p.ticket.compare_exchange_weak(t, t - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    int64_t begin = static_cast<int64_t>(p.claims - left) * p.per;
+    int64_t end = begin + p.per < p.tiles ? begin + p.per : p.tiles;
+    Body body = p.body;
+    void *arg = p.arg;
+    uint32_t claims = p.claims;
+    for (int64_t i = begin; i < end; i++) body(arg, i, slot);
+    // After the last tile is counted, the caller may start another region: touch only the pool itself from here on.
+    if (p.done.fetch_add(1, std::memory_order_acq_rel) + 1 == claims) p.joined.ring(1);
+    t = p.ticket.load(std::memory_order_acquire);
+  }
+}
+
+void worker(Pool &p, int slot) {
+  in_region = true;  // a region started by a tile runs on its thread alone
+  for (;;) {
+    uint32_t seen = p.work.word.load(std::memory_order_seq_cst);
+    if (p.stop.load(std::memory_order_acquire)) return;
+    work_off(p, slot);
+    int64_t start = 0;
+    for (int n = 1; p.work.word.load(std::memory_order_acquire) == seen; n++) {
+      pause();
+      if (n % 64 != 0) continue;
+      int64_t t = now();
+      if (start == 0) start = t;
+      int64_t limit = p.hot.load(std::memory_order_relaxed) > 0 ? kHotSpin : kColdSpin;
+      if (t - start > limit) {
+        p.work.sleep(seen);
+        break;
+      }
+    }
+  }
+}
+
+void end_workers(Pool &p) {
+  if (p.workers.empty()) return;
+  p.stop.store(true, std::memory_order_release);
+  p.work.ring(kMaxThreads);
+  for (std::thread &t : p.workers) t.join();
+  p.workers.clear();
+  p.stop.store(false, std::memory_order_release);
+}
+
+void fit_workers(Pool &p) {
+  if (p.wanted == 0) p.wanted = default_threads();
+  size_t want = static_cast<size_t>(p.wanted - 1);
+  if (p.workers.size() == want) return;
+  if (p.workers.size() > want) end_workers(p);
+  try {
+    while (p.workers.size() < want) {
+      int slot = static_cast<int>(p.workers.size()) + 1;
+      p.workers.emplace_back([&p, slot] { worker(p, slot); });
+    }
+  } catch (const std::system_error &) {
+    p.wanted = static_cast<int>(p.workers.size()) + 1;  // the system gives no more threads: go on with these
+  }
+}
+
+void join(Pool &p) {
+  int64_t start = 0;
+  for (int n = 1;; n++) {
+    uint32_t seen = p.joined.word.load(std::memory_order_seq_cst);
+    if (p.done.load(std::memory_order_acquire) == p.claims) return;
+    pause();
+    if (n % 64 != 0) continue;
+    int64_t t = now();
+    if (start == 0) start = t;
+    if (t - start > kJoinSpin) p.joined.sleep(seen);
+  }
+}
+
+}  // namespace
+
+int thread_count() {
+  Pool &p = pool();
+  std::lock_guard<std::mutex> lock(p.serial);
+  if (p.wanted == 0) p.wanted = default_threads();
+  return p.wanted;
+}
+
+void set_thread_count(int count) {
+  Pool &p = pool();
+  std::lock_guard<std::mutex> lock(p.serial);
+  p.wanted = count < 1 ? 1 : count < kMaxThreads ? count : kMaxThreads;
+}
+
+void parallel_tiles(int64_t tiles, void (*body)(void *arg, int64_t tile, int slot), void *arg) {
+  if (tiles <= 0) return;
+  if (tiles == 1 || in_region) {
+    for (int64_t i = 0; i < tiles; i++) body(arg, i, 0);
+    return;
+  }
+  Pool &p = pool();
+  std::lock_guard<std::mutex> lock(p.serial);
+  fit_workers(p);
+  in_region = true;
+  if (p.workers.empty()) {
+    for (int64_t i = 0; i < tiles; i++) body(arg, i, 0);
+  } else {
+    constexpr int64_t most = 0x7fffffff;
+    p.body = body;
+    p.arg = arg;
+    p.tiles = tiles;
+    p.per = (tiles + most - 1) / most;
+    p.claims = static_cast<uint32_t>((tiles + p.per - 1) / p.per);
+    p.done.store(0, std::memory_order_relaxed);
+    uint64_t generation = (p.ticket.load(std::memory_order_relaxed) >> 32) + 1;
+    p.ticket.store(generation << 32 | p.claims, std::memory_order_release);
+    int helpers = static_cast<int>(p.workers.size());
+    p.work.ring(static_cast<int64_t>(p.claims) - 1 < helpers ? static_cast<int>(p.claims) - 1 : helpers);
+    work_off(p, 0);
+    join(p);
+  }
+  in_region = false;
+}
+
+void step_begin() { pool().hot.fetch_add(1, std::memory_order_relaxed); }
+void step_end() { pool().hot.fetch_sub(1, std::memory_order_relaxed); }
+
+void shutdown_threads() {
+  Pool *p = the_pool.load(std::memory_order_acquire);
+  if (p == nullptr) return;
+  std::lock_guard<std::mutex> lock(p->serial);
+  end_workers(*p);
+}
+
+}  // namespace gp
