@@ -1,0 +1,57 @@
+// Configures and builds CMakeLists.txt with cmake-js.
+//   node tools/cmake.mjs [--test] [--sanitize address|thread] [--target NAME]
+// Output: build/cmake, build/asan or build/tsan. compile_commands.json of build/cmake is linked at build/.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const folders = { address: 'build/asan', thread: 'build/tsan' };
+
+const runs = (command) => spawnSync(command, ['--version']).status === 0;
+
+/** Builds and returns the build folder; ends the process when something is missing or does not build. */
+export function cmake({ sanitize = '', target } = {}) {
+  if (!runs('cmake')) {
+    console.error(
+      'cmake is needed for this and cannot be found. Debian: apt-get install cmake; Fedora: dnf install cmake;',
+    );
+    console.error('macOS: brew install cmake; Windows: it is a component of the Visual Studio Build Tools.');
+    process.exit(1);
+  }
+  const out = join(root, folders[sanitize] ?? 'build/cmake');
+  const defines = {
+    GRADPROOF_SANITIZE: sanitize,
+    GRADPROOF_WERROR: process.env.GRADPROOF_WERROR === '1' ? 'ON' : 'OFF',
+  };
+  if (runs('ccache')) defines.CMAKE_CXX_COMPILER_LAUNCHER = 'ccache';
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      join(root, 'node_modules/cmake-js/bin/cmake-js'),
+      'build',
+      ...['-l', 'warn', '-d', root, '-O', out, '-p', process.env.GRADPROOF_JOBS ?? String(availableParallelism())],
+      ...(target === undefined ? [] : ['-T', target]),
+      ...Object.entries(defines).map(([name, value]) => `--CD${name}=${value}`),
+    ],
+    // ccache comes through the launcher; CC and CXX must then be single words.
+    { cwd: root, stdio: 'inherit' },
+  );
+  if (status !== 0) process.exit(1);
+  if (sanitize === '') copyFileSync(join(out, 'compile_commands.json'), join(root, 'build/compile_commands.json'));
+  return out;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({
+    options: { test: { type: 'boolean' }, sanitize: { type: 'string' }, target: { type: 'string' } },
+  });
+  const out = cmake(values);
+  if (values.test) {
+    const { status } = spawnSync('ctest', ['--test-dir', out, '--output-on-failure'], { cwd: root, stdio: 'inherit' });
+    process.exitCode = status ?? 1;
+  }
+}
