@@ -57,10 +57,14 @@ export interface DeviceInfo {
  *   per declared input:  count (0 absent, 1, n for a list); per view: handle, dtype, ndim, offset, shape…, stride…
  *   per declared output: count; per view: handle (0: allocate; otherwise write there), dtype, ndim, offset, shape…, stride…
  *   attrs…               (see gp_call.attrs)
- * Offsets and strides count elements. Output views without a handle are contiguous with offset 0.
+ * Offsets and strides count elements. Every output view is contiguous; one without a handle has offset 0. An attribute
+ * that is a list stands in the signature as `name[]`, so that the addon can check the length it carries.
  *
  * The answer, written by the addon when `run` returned Code.Ok: the handles of the allocated outputs, in order, from
- * index 0. Otherwise: code, sequence, position, value; the words are in `lastError()`.
+ * index 0. Otherwise: code, sequence, position, value; the words are in `lastError()`. The sequence of an eager call is
+ * Stat.Launches after it. On asynchronous devices a failure is known only later: `read`, `synchronize` and
+ * `runProgramAsync` then answer with its code, and the block holds code, sequence, position, value, and the program's
+ * number (0: an eager call) at index 4.
  */
 export const BLOCK_LENGTH = 1 << 16;
 
@@ -78,6 +82,8 @@ export const Stat = {
   Launches: 7,
   /** 1 while a program is in flight on another thread. */
   InFlight: 8,
+  /** The part of LiveBytes that programs hold as arenas. */
+  ArenaBytes: 9,
   Length: 16,
 } as const;
 

@@ -1,0 +1,116 @@
+#include "environment.h"
+
+#include <cinttypes>
+
+#include "../cpu/threads.h"
+#include "error.h"
+#include "loader.h"
+
+namespace gp {
+
+namespace {
+
+std::mutex environments_mutex;
+int environments = 0;
+
+void call_js(napi_env env, napi_value, void *context, void *) {
+  if (env == nullptr) return;  // the environment is going: the clean-up hook has settled everything
+  static_cast<Environment *>(context)->settle_done();
+}
+
+// Runs before Node closes the thread-safe function, because it was registered after it (hooks run in reverse order).
+void clean_up(void *data) {
+  auto *e = static_cast<Environment *>(data);
+  e->closing = true;
+  for (auto &queue : e->queues)
+    if (queue != nullptr) queue->stop();
+  for (Job *job : e->done) {
+    job->settle(e, false);
+    delete job;
+  }
+  e->done.clear();
+  for (auto &queue : e->queues) queue.reset();
+  e->programs.clear();
+  e->table.release_all(e->env);
+  if (e->block_ref != nullptr) napi_delete_reference(e->env, e->block_ref);
+  if (e->stats_ref != nullptr) napi_delete_reference(e->env, e->stats_ref);
+  delete e;
+  std::lock_guard<std::mutex> lock(environments_mutex);
+  if (--environments > 0) return;
+  shutdown_threads();
+  close_devices();
+}
+
+}  // namespace
+
+Environment *create_environment(napi_env env) {
+  auto e = std::make_unique<Environment>();
+  e->env = env;
+  napi_value name;
+  if (napi_create_string_utf8(env, "gradproof", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, e.get(), &call_js,
+                                      &e->wake) != napi_ok ||
+      napi_unref_threadsafe_function(env, e->wake) != napi_ok ||
+      napi_add_env_cleanup_hook(env, &clean_up, e.get()) != napi_ok)
+    return nullptr;
+  std::lock_guard<std::mutex> lock(environments_mutex);
+  if (environments++ == 0) pin_this_library();
+  return e.release();
+}
+
+Queue *Environment::queue(int32_t number) {
+  if (queues[number] == nullptr) queues[number] = std::make_unique<Queue>(this);
+  return queues[number].get();
+}
+
+void Environment::submit(int32_t number, std::unique_ptr<Job> job) {
+  queue(number)->push(std::move(job));
+  if (in_flight++ == 0) napi_ref_threadsafe_function(env, wake);  // a pending promise keeps the process alive
+  table.stats()[kInFlight] = 1;
+}
+
+void Environment::settle_done() {
+  std::vector<Job *> ready;
+  {
+    std::lock_guard<std::mutex> lock(done_mutex);
+    ready.swap(done);
+  }
+  for (Job *job : ready) {
+    if (--in_flight == 0) {
+      table.stats()[kInFlight] = 0;
+      napi_unref_threadsafe_function(env, wake);
+    }
+    job->settle(this, true);
+    delete job;
+  }
+}
+
+int32_t Environment::answer(int32_t code, const gp_status &s) {
+  if (block == nullptr) return code;
+  block[0] = code;
+  block[1] = static_cast<double>(s.sequence);
+  block[2] = static_cast<double>(s.position);
+  block[3] = s.value;
+  block[4] = 0;
+  return code;
+}
+
+int32_t Environment::answer_late(Device *d, gp_status *s) {
+  int64_t program = 0;
+  if (s->sequence < 0) {
+    int64_t packed = -(s->sequence + 1);
+    program = packed >> 24;
+    s->sequence = packed & ((1 << 24) - 1);
+    fail(s->code,
+         "%s:%d failed at position %" PRId64 " with value %.17g (program %" PRId64 ", instruction %" PRId64 ")",
+         d->backend->name.c_str(), d->index, s->position, s->value, program, s->sequence);
+  } else if (s->sequence > 0) {
+    fail(s->code, "%s:%d failed at position %" PRId64 " with value %.17g (launch %" PRId64 ")",
+         d->backend->name.c_str(), d->index, s->position, s->value, s->sequence);
+  }
+  answer(s->code, *s);
+  if (block != nullptr) block[4] = static_cast<double>(program);
+  return s->code;
+}
+
+}  // namespace gp
