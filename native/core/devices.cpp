@@ -4,12 +4,11 @@
 #include <cstring>
 #include <mutex>
 
+#include "../cpu/cpu.h"
 #include "error.h"
 #include "loader.h"
 
 namespace gp {
-
-extern "C" const gp_backend *gp_cpu_backend();
 
 namespace {
 

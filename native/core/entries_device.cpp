@@ -1,6 +1,7 @@
 // about, bind, backends, devices, threads.
-#include <cstring>
+#include <string>
 
+#include "../cpu/cpu.h"
 #include "../cpu/threads.h"
 #include "entries.h"
 #include "error.h"
@@ -13,22 +14,8 @@ namespace gp {
 
 namespace {
 
-// The value of KEY in "key=value; key=value", which is how the CPU backend describes itself.
-std::string detail_value(const char *detail, const char *key) {
-  size_t n = strlen(key);
-  for (const char *p = detail; p != nullptr && *p != 0;) {
-    while (*p == ' ') p++;
-    const char *end = strchr(p, ';');
-    size_t length = end != nullptr ? static_cast<size_t>(end - p) : strlen(p);
-    if (length > n && strncmp(p, key, n) == 0 && p[n] == '=') return std::string(p + n + 1, length - n - 1);
-    p = end != nullptr ? end + 1 : nullptr;
-  }
-  return "";
-}
-
 napi_value about(Environment *, napi_env env, napi_callback_info) {
-  if (open_device("cpu", 0) < 0) return throw_error(env, "ERR_DEVICE");
-  const char *detail = device(0)->info.detail;
+  const gp_isa_info *isa = gp_cpu_isa();
   napi_value o, list;
   napi_create_object(env, &o);
   uint32_t napi = 0, n = 0;
@@ -42,18 +29,13 @@ napi_value about(Environment *, napi_env env, napi_callback_info) {
 #else
   set(env, o, "compiler", text(env, "unknown"));
 #endif
-  set(env, o, "isa", text(env, detail_value(detail, "isa").c_str()));
+  set(env, o, "isa", text(env, isa->name));
   napi_create_array(env, &list);
-  std::string available = detail_value(detail, "available");
-  for (size_t at = 0; at < available.size();) {
-    size_t end = available.find(',', at);
-    if (end == std::string::npos) end = available.size();
-    napi_set_element(env, list, n++, text(env, available.substr(at, end - at).c_str()));
-    at = end + 1;
-  }
+  for (; n < static_cast<uint32_t>(isa->available_count); n++)
+    napi_set_element(env, list, n, text(env, isa->available[n]));
   set(env, o, "isaAvailable", list);
   set(env, o, "threads", number(env, thread_count()));
-  set(env, o, "hugePages", boolean(env, detail_value(detail, "hugepages") == "1"));
+  set(env, o, "hugePages", boolean(env, isa->huge_pages != 0));
   return o;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "../cpu/cpu.h"
 #include "error.h"
 
 #ifdef _WIN32
@@ -12,8 +13,6 @@
 #endif
 
 namespace gp {
-
-extern "C" const gp_backend *gp_cpu_backend();
 
 namespace {
 
