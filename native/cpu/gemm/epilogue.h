@@ -1,0 +1,95 @@
+// What happens between a finished product and memory: scale, bias, activation, residual, accumulation, rounding.
+// Each step is one rounded operation per element, in this order, so a fused product equals the separate ops bit for bit.
+#pragma once
+#include "activation.h"
+#include "gemm.h"
+#include "pack.h"
+
+namespace gp::GP_ISA {
+namespace {
+
+// The operands of one batch, at their element (0, 0). T: storage type, A: accumulator type.
+template <class T, class A>
+struct Finish {
+  A alpha;
+  int32_t activation;
+  bool accumulate, wide_c;
+  const T *bias, *residual;
+  T *pre;
+  void *c;
+  int64_t bias_row, bias_col, residual_row, residual_col, pre_row, pre_col, c_row, c_col;
+};
+
+template <class T>
+GP_INLINE void store_narrow(T *p, typename Vec<typename Wide<T>::type>::V v, int n) {
+  if constexpr (sizeof(T) == sizeof(typename Wide<T>::type)) {
+    storen(p, v, n);
+  } else {
+    for (int i = 0; i < n; i++) p[i] = narrow<T>(v[i]);
+  }
+}
+#if defined(__AVX512F__)
+template <>
+__attribute__((always_inline)) inline void store_narrow<bf16>(bf16 *p, VF v, int n) {
+  __m512i u = (__m512i)v, lsb = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  __m512i r = _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), lsb), 16);
+  __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+  r = _mm512_mask_or_epi32(r, nan, _mm512_srli_epi32(u, 16), _mm512_set1_epi32(0x40));
+  _mm512_mask_cvtepi32_storeu_epi16(p, mask16(n), r);
+}
+template <>
+__attribute__((always_inline)) inline void store_narrow<f16>(f16 *p, VF v, int n) {
+  __m256i h = _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  _mm512_mask_storeu_epi16(p, mask16(n), _mm512_castsi256_si512(h));
+}
+#endif
+
+// Columns j .. j + n of a row whose columns are `stride` apart (0: one value for all).
+template <class A, class T>
+GP_INLINE typename Vec<A>::V load_columns(const T *p, int64_t stride, int n) {
+  if (stride == 1) return load_wide<A>(p, n);
+  typename Vec<A>::V v = {};
+  for (int i = 0; i < n; i++) v[i] = widen(p[i * stride]);
+  return v;
+}
+template <class T, class V>
+GP_INLINE void store_columns(T *p, int64_t stride, V v, int n) {
+  if (stride == 1) return store_narrow<T>(p, v, n);
+  for (int i = 0; i < n; i++) p[i * stride] = narrow<T>(v[i]);
+}
+
+// The finished value joins what memory holds.
+template <class To, class T, class A, class V>
+GP_INLINE void put(const Finish<T, A> &f, V v, int64_t i, int64_t j, int n) {
+  To *c = static_cast<To *>(f.c) + i * f.c_row + j * f.c_col;
+  if (f.accumulate) v = load_columns<A>(static_cast<const To *>(c), f.c_col, n) + v;
+  store_columns<To>(c, f.c_col, v, n);
+}
+
+// tile: rows x cols finished sums, `ld` apart, readable up to whole vectors; its first element is C's (i0, j0).
+template <class T, class A>
+void finish_tile(const Finish<T, A> &f, const A *tile, int64_t ld, int rows, int cols, int64_t i0, int64_t j0) {
+  using V = typename Vec<A>::V;
+  constexpr int N = Vec<A>::N;
+  for (int r = 0; r < rows; r++) {
+    const int64_t i = i0 + r;
+    for (int col = 0; col < cols; col += N) {
+      const int64_t j = j0 + col;
+      const int n = clamp_lanes(cols - col, N);
+      V v = load(tile + r * ld + col) * f.alpha;
+      if (f.bias != nullptr) v += load_columns<A>(f.bias + i * f.bias_row + j * f.bias_col, f.bias_col, n);
+      if (f.pre != nullptr) store_columns<T>(f.pre + i * f.pre_row + j * f.pre_col, f.pre_col, v, n);
+      if (f.activation != kNoActivation) v = activate(v, f.activation);
+      if (f.residual != nullptr)
+        v += load_columns<A>(f.residual + i * f.residual_row + j * f.residual_col, f.residual_col, n);
+      if (f.wide_c) {
+        put<A>(f, v, i, j, n);
+      } else {
+        put<T>(f, v, i, j, n);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gp::GP_ISA

@@ -1,0 +1,496 @@
+// The driver: chooses between two ways to cut a product into tiles, and runs the tiles.
+//
+//   small: every tile (of one batch) works alone, from operands as they stand where their strides allow it, else from
+//          strips it packs itself.
+//   large: a block of A is packed once by all threads; then each tile packs its own KC x NC block of B, which stays in
+//          its L2, and runs all row strips of A over it.
+//
+// Which elements share a tile never changes an element's bits: README.md, "Bits".
+#include "gemm.h"
+
+#include "epilogue.h"
+#include "micro.h"
+#include "pack.h"
+
+#if defined(__AVX512F__)
+#include <cpuid.h>
+#endif
+
+namespace gp::GP_ISA {
+namespace {
+
+constexpr int64_t kChunk = 4096;  // part of the bits: sums of at most kChunk products are chains, chunks are added
+constexpr int64_t kSerialMacs = 100 * 1000;        // below this a second thread costs more than it brings
+constexpr int64_t kLargeMacs = 4 * 1000 * 1000;    // from here packing A once for everybody pays
+constexpr int64_t kSharedBytes = 16 * 1024 * 1024;  // of packed A at a time
+
+GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+GP_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+GP_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+GP_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// ---- what differs between element types ---------------------------------------------------------------------------------
+
+template <class T>
+struct Direct {  // f32, f64: the micro-kernels can also read the operands where they stand
+  using Type = T;
+  using Sum = T;
+  using Packed = T;
+  static constexpr bool kInPlace = true;
+  static constexpr int64_t kDepth = 1536 / sizeof(T);
+  static int64_t units(int64_t depth) { return depth; }
+  static void pack(T *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
+    pack_strip<T>(dst, width, src, i_stride, k_stride, depth, count);
+  }
+  static MicroFn<T, T> kernel(bool packed, int vectors, int rows) {
+    if constexpr (sizeof(T) == 4) {
+      return kMicroF32[packed][vectors][rows];
+    } else {
+      return kMicroF64[packed][vectors][rows];
+    }
+  }
+};
+
+template <class T>
+struct Widened {  // half types: widened to f32 while packing
+  using Type = T;
+  using Sum = float;
+  using Packed = float;
+  static constexpr bool kInPlace = false;
+  static constexpr int64_t kDepth = 384;
+  static int64_t units(int64_t depth) { return depth; }
+  static void pack(float *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
+    pack_strip<float>(dst, width, src, i_stride, k_stride, depth, count);
+  }
+  static MicroFn<float, float> kernel(bool, int vectors, int rows) { return kMicroF32[1][vectors][rows]; }
+};
+
+#if defined(__AVX512F__)
+struct Pairs {  // bf16 by vdpbf16ps
+  using Type = bf16;
+  using Sum = float;
+  using Packed = uint32_t;
+  static constexpr bool kInPlace = false;
+  static constexpr int64_t kDepth = 768;
+  static int64_t units(int64_t depth) { return (depth + 1) / 2; }
+  static void pack(uint32_t *dst, int width, const bf16 *src, int64_t i_stride, int64_t k_stride, int64_t depth,
+                   int count) {
+    pack_pairs(dst, width, src, i_stride, k_stride, depth, count);
+  }
+  static MicroFn<float, uint32_t> kernel(bool, int vectors, int rows) { return kMicroBf16[vectors][rows]; }
+};
+
+bool has_avx512_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0;
+}
+#endif
+
+// ---- the plan: everything that follows from the shape -------------------------------------------------------------------
+
+struct Plan {
+  bool large;
+  bool plain;       // finished sums go to C as they are: partial sums may live there
+  bool pack_a, pack_b;  // small tiles only; large tiles always pack
+  int64_t batches, depth, chunks;
+  int64_t block_rows;         // rows of A at a time (large), all rows (small)
+  int64_t tile_rows, tile_cols;
+  int64_t row_tiles, col_tiles;  // per block
+  // scratch, in bytes: [shared A][totals][per thread: A strips, B block, partial sums, totals]
+  size_t shared_a, totals, slot_a, slot_b, slot_sums, slot_totals, slot;
+};
+
+GP_INLINE size_t room(int64_t elements, size_t bytes) {
+  return (static_cast<size_t>(elements) * bytes + 63) / 64 * 64;
+}
+
+// K is cut into equal blocks of about P::kDepth within each chunk; blocks are even so that pairs never straddle them.
+template <class P>
+GP_INLINE int64_t block_depth(int64_t k) {
+  const int64_t chunk = min64(k, kChunk), blocks = ceil_div(chunk, P::kDepth);
+  return blocks <= 1 ? max64(chunk, 1) : round_up(ceil_div(chunk, blocks), 16);
+}
+
+template <class P>
+Plan make_plan(const GemmArgs &g) {
+  using Sum = typename P::Sum;
+  using Packed = typename P::Packed;
+  constexpr int64_t NR = Vec<Sum>::N * kTileVectors;
+  Plan p;
+  memset(&p, 0, sizeof p);
+  p.batches = 1;
+  for (int i = 0; i < g.batch_ndim; i++) p.batches *= g.batch_shape[i];
+  p.plain = g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
+            g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
+            (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
+  p.depth = block_depth<P>(g.k);
+  p.chunks = max64(1, ceil_div(g.k, kChunk));
+  const int64_t macs = g.m * g.n * max64(g.k, 1), chunk = min64(g.k, kChunk);
+  p.large = macs >= kLargeMacs && g.m > 4 * kTileRows && g.n > NR;
+  const bool several_blocks = chunk > p.depth;
+  if (p.large) {
+    const int64_t units = P::units(chunk) + 64;
+    int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
+    p.block_rows = ceil_div(g.m, ceil_div(g.m, rows));
+    p.tile_rows = ceil_div(p.block_rows, ceil_div(p.block_rows, 512));
+    const int64_t wide = 6 * NR;
+    p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
+    p.pack_a = p.pack_b = true;
+    p.shared_a = room(p.block_rows * units, sizeof(Packed));
+    if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
+  } else {
+    p.block_rows = g.m;
+    const bool reused = g.n > 4 * NR && g.m > kTileRows;
+    p.pack_a = !P::kInPlace || (reused && g.a.row != 1);
+    p.pack_b = !P::kInPlace || (g.b.col != 1 && g.n > 1) || (g.m > 8 * kTileRows && g.n * g.k > 64 * 1024);
+    // Tiles of about 128 k multiply-adds: small enough to share out, large enough to reuse what they pack.
+    p.tile_cols = min64(round_up(g.n, NR), 8 * NR);
+    int64_t per_row = p.tile_cols * max64(g.k, 1);
+    p.tile_rows = min64(g.m, max64(4 * kTileRows, round_up(128 * 1024 / per_row, kTileRows)));
+    p.tile_rows = ceil_div(g.m, ceil_div(g.m, p.tile_rows));
+    if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
+    if (p.chunks > 1 && !p.plain) p.slot_totals = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
+  }
+  p.row_tiles = ceil_div(p.block_rows, p.tile_rows);
+  p.col_tiles = ceil_div(g.n, p.tile_cols);
+  if (p.pack_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
+  if (several_blocks && (!p.plain || p.chunks > 1)) p.slot_sums = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
+  p.slot = p.slot_a + p.slot_b + p.slot_sums + p.slot_totals;
+  return p;
+}
+
+// ---- one tile -----------------------------------------------------------------------------------------------------------
+
+// One batch: operands at their element (0, 0).
+template <class P>
+struct Operands {
+  using T = typename P::Type;
+  const T *a, *b;
+  int64_t a_row, a_col, b_row, b_col;
+  Finish<T, typename P::Sum> finish;
+};
+
+// Rows [first, first + count) are cut into strips of nearly equal height, never more than kTileRows.
+struct Strips {
+  int64_t first, count, strips;
+  int64_t begin(int64_t strip) const { return strip * count / strips; }  // relative to first
+};
+
+template <class P>
+struct Tile {
+  Strips block;                // the rows that `packed` counts from
+  int64_t strip0, strip1;      // of the block
+  int64_t j0, j1;
+  int64_t k0, k1;              // one chunk
+  bool first, last;            // chunk of K
+  const typename P::Packed *packed;  // shared A of this chunk, or null
+  typename P::Sum *totals;     // where finished chunks are added up, at the tile's corner; C when the plan is plain
+  int64_t totals_row;
+  char *scratch;
+};
+
+// to = total + chunk
+template <class Sum>
+void add_tile(const Sum *chunk, int64_t chunk_row, const Sum *total, int64_t total_row, int rows, int cols, Sum *to,
+              int64_t to_row) {
+  constexpr int N = Vec<Sum>::N;
+  for (int i = 0; i < rows; i++) {
+    for (int j = 0; j < cols; j += N) {
+      const int n = clamp_lanes(cols - j, N);
+      storen(to + i * to_row + j, loadn(total + i * total_row + j, n) + loadn(chunk + i * chunk_row + j, n), n);
+    }
+  }
+}
+
+template <class P>
+void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
+  using Sum = typename P::Sum;
+  using Packed = typename P::Packed;
+  constexpr int N = Vec<Sum>::N, NR = N * kTileVectors;
+  alignas(64) Sum corner[kTileRows * NR];
+  Packed *const own_a = reinterpret_cast<Packed *>(t.scratch);
+  Packed *const own_b = reinterpret_cast<Packed *>(t.scratch + plan.slot_a);
+  Sum *const own_sums = reinterpret_cast<Sum *>(t.scratch + plan.slot_a + plan.slot_b);
+  const int64_t row0 = t.block.begin(t.strip0);
+  MicroJob<Sum, Packed> job;
+  memset(&job, 0, sizeof job);
+  int64_t k = t.k0;
+  do {
+    const int64_t depth = min64(plan.depth, t.k1 - k), units = P::units(depth);
+    const bool opening = k == t.k0, closing = k + depth >= t.k1;
+    job.k = units;
+    if (plan.pack_b) {
+      for (int64_t j = t.j0; j < t.j1; j += NR) {
+        const int count = static_cast<int>(min64(NR, t.j1 - j)), width = static_cast<int>(round_up(count, N));
+        P::pack(own_b + (j - t.j0) * units, width, o.b + k * o.b_row + j * o.b_col, o.b_col, o.b_row, depth, count);
+      }
+    }
+    for (int64_t s = t.strip0; s < t.strip1; s++) {
+      const int64_t r = t.block.begin(s), i = t.block.first + r;
+      const int rows = static_cast<int>(t.block.begin(s + 1) - r);
+      if (t.packed != nullptr) {
+        job.a = t.packed + t.block.count * P::units(k - t.k0) + r * units;
+        job.a_row = 1;
+        job.a_col = rows;
+      } else if (plan.pack_a) {
+        Packed *strip = own_a + (r - row0) * units;
+        P::pack(strip, rows, o.a + i * o.a_row + k * o.a_col, o.a_row, o.a_col, depth, rows);
+        job.a = strip;
+        job.a_row = 1;
+        job.a_col = rows;
+      } else if constexpr (P::kInPlace) {
+        job.a = o.a + i * o.a_row + k * o.a_col;
+        job.a_row = o.a_row;
+        job.a_col = o.a_col;
+      }
+      for (int64_t j = t.j0; j < t.j1; j += NR) {
+        const int cols = static_cast<int>(min64(NR, t.j1 - j)), vectors = (cols + N - 1) / N;
+        job.last = cols - (vectors - 1) * N;
+        if (plan.pack_b) {
+          job.b = own_b + (j - t.j0) * units;
+          job.b_row = vectors * N;
+        } else if constexpr (P::kInPlace) {
+          job.b = o.b + k * o.b_row + j;
+          job.b_row = o.b_row;
+        }
+        // Where this chunk's chain lives between blocks of K.
+        Sum *total = t.totals == nullptr ? nullptr : t.totals + (r - row0) * t.totals_row + (j - t.j0);
+        Sum *sums;
+        int64_t sums_row;
+        const bool fold = !t.first;
+        if (!fold && total != nullptr) {
+          sums = total;
+          sums_row = t.totals_row;
+        } else {
+          sums = own_sums + (r - row0) * plan.tile_cols + (j - t.j0);
+          sums_row = plan.tile_cols;
+        }
+        const bool to_corner = closing && (fold || (t.last && !plan.plain));
+        job.cin = opening ? nullptr : sums;
+        job.cin_row = sums_row;
+        job.cout = to_corner ? corner : sums;
+        job.cout_row = to_corner ? NR : sums_row;
+        P::kernel(plan.pack_a && plan.pack_b, vectors, rows)(&job);
+        if (!to_corner) continue;
+        const bool finish = t.last && !plan.plain;
+        if (fold) {
+          add_tile(corner, NR, total, t.totals_row, rows, cols, finish ? corner : total, finish ? NR : t.totals_row);
+        }
+        if (finish) finish_tile(o.finish, corner, NR, rows, cols, i, j);
+      }
+    }
+    k += depth;
+  } while (k < t.k1);
+}
+
+// ---- one product --------------------------------------------------------------------------------------------------------
+
+GP_INLINE int64_t batch_offset(const GemmArgs &g, const GemmMatrix &x, int64_t batch) {
+  int64_t at = 0;
+  for (int d = g.batch_ndim - 1; d >= 0; d--) {
+    at += batch % g.batch_shape[d] * x.batch[d];
+    batch /= g.batch_shape[d];
+  }
+  return at;
+}
+
+template <class P>
+Operands<P> operands(const GemmArgs &g, int64_t batch) {
+  using T = typename P::Type;
+  using Sum = typename P::Sum;
+  auto at = [&](const GemmMatrix &x) -> T * {
+    return x.data == nullptr ? nullptr : static_cast<T *>(x.data) + batch_offset(g, x, batch);
+  };
+  Operands<P> o;
+  o.a = at(g.a);
+  o.b = at(g.b);
+  o.a_row = g.a.row;
+  o.a_col = g.a.col;
+  o.b_row = g.b.row;
+  o.b_col = g.b.col;
+  Finish<T, Sum> &f = o.finish;
+  f.alpha = static_cast<Sum>(g.alpha);
+  f.activation = g.activation;
+  f.accumulate = g.accumulate;
+  f.wide_c = g.wide_c;
+  f.bias = at(g.bias);
+  f.residual = at(g.residual);
+  f.pre = at(g.pre);
+  f.c = g.wide_c ? static_cast<void *>(static_cast<Sum *>(g.c.data) + batch_offset(g, g.c, batch)) : at(g.c);
+  f.bias_row = g.bias.row;
+  f.bias_col = g.bias.col;
+  f.residual_row = g.residual.row;
+  f.residual_col = g.residual.col;
+  f.pre_row = g.pre.row;
+  f.pre_col = g.pre.col;
+  f.c_row = g.c.row;
+  f.c_col = g.c.col;
+  return o;
+}
+
+GP_INLINE Strips strips(int64_t first, int64_t count) { return Strips{first, count, ceil_div(count, kTileRows)}; }
+
+template <class F>
+GP_INLINE void run(bool serial, int64_t count, const F &body) {
+  if (!serial) return tiles(count, body);
+  for (int64_t i = 0; i < count; i++) body(i, 0);
+}
+
+template <class P>
+void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool serial) {
+  using Sum = typename P::Sum;
+  const int64_t per_batch = plan.row_tiles * plan.col_tiles;
+  auto body = [&](int64_t tile, int slot) {
+    const Operands<P> o = operands<P>(g, tile / per_batch);
+    const int64_t row = tile % per_batch / plan.col_tiles, col = tile % plan.col_tiles;
+    const int64_t i0 = row * plan.tile_rows, i1 = min64(g.m, i0 + plan.tile_rows);
+    Tile<P> t;
+    t.block = strips(i0, i1 - i0);
+    t.strip0 = 0;
+    t.strip1 = t.block.strips;
+    t.j0 = col * plan.tile_cols;
+    t.j1 = min64(g.n, t.j0 + plan.tile_cols);
+    t.packed = nullptr;
+    t.scratch = scratch + plan.slot * static_cast<size_t>(slot);
+    t.totals = nullptr;
+    t.totals_row = 0;
+    if (plan.plain) {
+      t.totals = static_cast<Sum *>(o.finish.c) + i0 * g.c.row + t.j0;
+      t.totals_row = g.c.row;
+    } else if (plan.chunks > 1) {
+      t.totals = reinterpret_cast<Sum *>(t.scratch + plan.slot - plan.slot_totals);
+      t.totals_row = plan.tile_cols;
+    }
+    for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
+      t.k0 = chunk * kChunk;
+      t.k1 = min64(g.k, t.k0 + kChunk);
+      t.first = chunk == 0;
+      t.last = chunk == plan.chunks - 1;
+      run_tile<P>(plan, o, t);
+    }
+  };
+  run(serial, plan.batches * per_batch, body);
+}
+
+// Packs rows `block` of A for one chunk: for each block of K, all strips one after the other.
+template <class P>
+void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, int64_t k0, int64_t k1,
+                 typename P::Packed *to, bool serial) {
+  constexpr int64_t kStripsPerTask = 4;
+  const int64_t groups = ceil_div(block.strips, kStripsPerTask);
+  auto body = [&](int64_t task, int) {
+    const int64_t k = k0 + task / groups * plan.depth, depth = min64(plan.depth, k1 - k), units = P::units(depth);
+    const int64_t s0 = task % groups * kStripsPerTask, s1 = min64(block.strips, s0 + kStripsPerTask);
+    for (int64_t s = s0; s < s1; s++) {
+      const int64_t r = block.begin(s);
+      const int rows = static_cast<int>(block.begin(s + 1) - r);
+      P::pack(to + block.count * P::units(k - k0) + r * units, rows, o.a + (block.first + r) * o.a_row + k * o.a_col,
+              o.a_row, o.a_col, depth, rows);
+    }
+  };
+  run(serial, ceil_div(k1 - k0, plan.depth) * groups, body);
+}
+
+template <class P>
+void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, char *workspace, bool serial) {
+  using Sum = typename P::Sum;
+  using Packed = typename P::Packed;
+  Packed *const packed = reinterpret_cast<Packed *>(workspace);
+  Sum *const totals = reinterpret_cast<Sum *>(workspace + plan.shared_a);
+  char *const scratch = workspace + plan.shared_a + plan.totals;
+  for (int64_t row = 0; row < g.m; row += plan.block_rows) {
+    const Strips block = strips(row, min64(plan.block_rows, g.m - row));
+    const int64_t strips_per_tile = ceil_div(block.strips, plan.row_tiles);
+    for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
+      const int64_t k0 = chunk * kChunk, k1 = min64(g.k, k0 + kChunk);
+      pack_shared<P>(plan, o, block, k0, k1, packed, serial);
+      auto body = [&](int64_t tile, int slot) {
+        Tile<P> t;
+        t.block = block;
+        t.strip0 = tile % plan.row_tiles * strips_per_tile;
+        t.strip1 = min64(block.strips, t.strip0 + strips_per_tile);
+        if (t.strip0 >= t.strip1) return;
+        t.j0 = tile / plan.row_tiles * plan.tile_cols;
+        t.j1 = min64(g.n, t.j0 + plan.tile_cols);
+        t.k0 = k0;
+        t.k1 = k1;
+        t.first = chunk == 0;
+        t.last = chunk == plan.chunks - 1;
+        t.packed = packed;
+        t.scratch = scratch + plan.slot * static_cast<size_t>(slot);
+        t.totals = nullptr;
+        t.totals_row = 0;
+        const int64_t r = block.begin(t.strip0);
+        if (plan.plain) {
+          t.totals = static_cast<Sum *>(o.finish.c) + (row + r) * g.c.row + t.j0;
+          t.totals_row = g.c.row;
+        } else if (plan.chunks > 1) {
+          t.totals = totals + r * g.n + t.j0;
+          t.totals_row = g.n;
+        }
+        run_tile<P>(plan, o, t);
+      };
+      run(serial, plan.row_tiles * plan.col_tiles, body);
+    }
+  }
+}
+
+GP_INLINE size_t plan_size(const Plan &plan, int threads) {
+  return plan.shared_a + plan.totals + plan.slot * static_cast<size_t>(threads);
+}
+
+template <class P>
+void product(const GemmArgs &g, void *workspace, size_t size) {
+  const Plan plan = make_plan<P>(g);
+  bool serial = plan.batches * g.m * g.n * max64(g.k, 1) < kSerialMacs;
+  if (!serial) serial = plan_size(plan, thread_count()) > size;
+  char *scratch = static_cast<char *>(workspace);
+  if (!plan.large) return small_products<P>(g, plan, scratch, serial);
+  for (int64_t batch = 0; batch < plan.batches; batch++) {
+    large_product<P>(g, plan, operands<P>(g, batch), scratch, serial);
+  }
+}
+
+template <class P>
+size_t product_size(const GemmArgs &g) {
+  return plan_size(make_plan<P>(g), thread_count());
+}
+
+bool is_empty(const GemmArgs &g) {
+  if (g.m <= 0 || g.n <= 0) return true;
+  for (int i = 0; i < g.batch_ndim; i++)
+    if (g.batch_shape[i] <= 0) return true;
+  return false;
+}
+
+}  // namespace
+
+size_t gemm_workspace(const GemmArgs &g) {
+  if (is_empty(g)) return 0;
+  switch (g.dtype) {
+    case GP_F32: return product_size<Direct<float>>(g);
+    case GP_F64: return product_size<Direct<double>>(g);
+    case GP_F16: return product_size<Widened<f16>>(g);
+    default: break;
+  }
+#if defined(__AVX512F__)
+  if (has_avx512_bf16()) return product_size<Pairs>(g);
+#endif
+  return product_size<Widened<bf16>>(g);
+}
+
+void gemm(const GemmArgs &g, void *workspace, size_t size) {
+  if (is_empty(g)) return;
+  switch (g.dtype) {
+    case GP_F32: return product<Direct<float>>(g, workspace, size);
+    case GP_F64: return product<Direct<double>>(g, workspace, size);
+    case GP_F16: return product<Widened<f16>>(g, workspace, size);
+    default: break;
+  }
+#if defined(__AVX512F__)
+  if (has_avx512_bf16()) return product<Pairs>(g, workspace, size);
+#endif
+  product<Widened<bf16>>(g, workspace, size);
+}
+
+}  // namespace gp::GP_ISA
