@@ -120,6 +120,7 @@ bool same(A x, A y) {
 
 template <class T>
 void check(const Case &c) {
+  static const bool pairs = bf16_pairs();
   using A = typename Wide<T>::type;
   cases++;
   Matrix<T> a, b, out, bias, residual, pre;
@@ -209,7 +210,7 @@ void check(const Case &c) {
         if (c.accumulate) add(old[at]);
         A got = g.wide_c ? wide.memory[at] : static_cast<A>(widen(out.memory[at]));
         // Which sum order vdpbf16ps follows is the hardware's own; everything else follows the chain.
-        const bool chained = Name<T>::dtype != GP_BF16 || !bf16_pairs();
+        const bool chained = Name<T>::dtype != GP_BF16 || !pairs;
         if (chained) {
           A want = g.wide_c ? v : static_cast<A>(widen(narrow<T>(v)));
           if (!same(got, want)) fail<T>(c, "bits", batch, i, j, got, want);

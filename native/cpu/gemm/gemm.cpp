@@ -80,9 +80,16 @@ struct Pairs {  // bf16 by vdpbf16ps
   static MicroFn<float, uint32_t> kernel(bool, int vectors, int rows) { return kMicroBf16[vectors][rows]; }
 };
 
+// CPUID leaves the virtual machine, so it is asked once.
 bool has_avx512_bf16() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0;
+  static int known = 0;  // 1 no, 2 yes
+  int state = __atomic_load_n(&known, __ATOMIC_RELAXED);
+  if (state == 0) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    state = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0 ? 2 : 1;
+    __atomic_store_n(&known, state, __ATOMIC_RELAXED);
+  }
+  return state == 2;
 }
 #endif
 
