@@ -330,7 +330,7 @@ int main(int argc, char **argv) {
     printf("skipped: this processor has no %s\n", GP_ISA_NAME);
     return 0;
   }
-  const int code = gp::GP_ISA::run_tests(argc > 1 ? atoi(argv[1]) : 25);
+  const int code = gp::GP_ISA::run_tests(argc > 1 ? atoi(argv[1]) : 8);
   gp::shutdown_threads();
   return code;
 }
