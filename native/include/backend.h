@@ -95,7 +95,8 @@ enum {
   GP_KERNEL_ANY_STRIDE = 2u /* every input may be strided; otherwise `strided` tells which */
 };
 
-/* The accepted dtypes are a mask over the *first present* input (or, with no inputs, the first output). */
+/* The accepted dtypes are a mask over the dtype that keys the op: of its first input (not `rng`, not `condition`), or of
+ * the input that its declaration names, else of its first output. The caller picks the row; the core does not check. */
 #define GP_DT(t) (1u << (t))
 
 typedef struct gp_kernel {

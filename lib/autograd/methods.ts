@@ -1,0 +1,70 @@
+/** What autograd adds to Tensor. */
+import { GradproofError } from '../errors.js';
+import { Tensor, type TensorHook } from '../tensor/tensor.js';
+import { backward, type BackwardOptions } from './backward.js';
+import { Node } from './tape.js';
+
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    /** Accumulates gradients into `.grad` of every leaf below. A scalar needs no `gradient`. */
+    backward(gradient?: Tensor, options?: BackwardOptions): void;
+    /** The accumulated gradient of a leaf (or of a result after retainGrad), or null. */
+    grad: Tensor | null;
+    /** Calls `hook` with the gradient of this tensor in every backward; a returned tensor replaces it. Returns the removal. */
+    registerHook(hook: TensorHook): () => void;
+    /** Keeps `.grad` of a result, as leaves do. */
+    retainGrad(): Tensor;
+    /** Switches gradient recording for this leaf; returns it. */
+    requiresGrad_(on?: boolean): Tensor;
+  }
+}
+
+const prototype = Tensor.prototype;
+
+prototype.backward = function (this: Tensor, gradient?: Tensor, options?: BackwardOptions): void {
+  backward(this, gradient, options);
+};
+
+Object.defineProperty(prototype, 'grad', {
+  get(this: Tensor) {
+    return this.gradient;
+  },
+  set(this: Tensor, value: Tensor | null) {
+    if (value !== null && (value.dtype !== this.dtype || value.numel !== this.numel)) {
+      throw new GradproofError(
+        'ERR_SHAPE',
+        `a gradient must have the shape and dtype of its tensor, got ${value.dtype}[${value.shape.join(', ')}]`,
+        { op: 'grad' },
+      );
+    }
+    this.gradient = value;
+  },
+});
+
+prototype.registerHook = function (this: Tensor, hook: TensorHook): () => void {
+  if (!this.requiresGrad)
+    throw new GradproofError('ERR_NO_GRADIENT', 'a hook needs a tensor that requires a gradient', {
+      op: 'registerHook',
+    });
+  let list: TensorHook[];
+  if (this.node instanceof Node) {
+    this.node.hooks ??= new Map<number, TensorHook[]>();
+    list = this.node.hooks.get(this.slot) ?? [];
+    this.node.hooks.set(this.slot, list);
+  } else list = this.hooks ??= [];
+  list.push(hook);
+  return () => {
+    const at = list.indexOf(hook);
+    if (at >= 0) list.splice(at, 1);
+  };
+};
+
+prototype.retainGrad = function (this: Tensor): Tensor {
+  if (this.node instanceof Node) (this.node.retaining ??= new Map<number, Tensor>()).set(this.slot, this);
+  return this;
+};
+
+prototype.requiresGrad_ = function (this: Tensor, on = true): Tensor {
+  this.requiresGrad = on;
+  return this;
+};

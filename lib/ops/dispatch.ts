@@ -1,0 +1,299 @@
+/**
+ * The gateway: every op call goes through `dispatch`, which checks it, finds its kernel (or runs its reference) and lets
+ * the tape and whoever records note it.
+ */
+import { GradproofError } from '../errors.js';
+import { openDevice, type Device } from '../native/runtime.js';
+import { isFloat, resultType, type DType } from '../tensor/dtype.js';
+import { broadcastShapes, type Shape } from '../tensor/shape.js';
+import { Tensor, viewOf } from '../tensor/tensor.js';
+import { constant } from './constants.js';
+import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot, View } from './define.js';
+import { findRow, launch } from './launch.js';
+import { generatorState } from './generator.js';
+import { state } from './state.js';
+
+/** Notes a differentiable call on the tape (autograd/tape.ts registers itself: dispatch never imports it). */
+export type Tape = (op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs) => void;
+
+let tape: Tape = () => undefined;
+let contiguousOp: OpRecord | undefined;
+let castOp: OpRecord | undefined;
+
+export function setTape(note: Tape): void {
+  tape = note;
+}
+
+/** The two ops that the gateway itself needs; ops/memory.ts hands them over. */
+export function setLayoutOps(contiguous: OpRecord, cast: OpRecord): void {
+  contiguousOp = contiguous;
+  castOp = cast;
+}
+
+function one(op: OpRecord | undefined, x: Tensor, attrs: Attributes): Tensor {
+  const result = op === undefined ? undefined : dispatch(op, [x], attrs, undefined)[0];
+  if (!(result instanceof Tensor)) throw new GradproofError('ERR_INTERNAL', 'lib/ops/index.ts was not imported');
+  return result;
+}
+
+/** A contiguous copy without history: what a kernel that takes no strides is given. */
+function rawContiguous(x: Tensor): Tensor {
+  const grad = state.grad;
+  state.grad = false;
+  try {
+    return one(contiguousOp, x, {});
+  } finally {
+    state.grad = grad;
+  }
+}
+
+function each(inputs: Inputs, visit: (t: Tensor) => void): void {
+  for (const input of inputs) {
+    if (input instanceof Tensor) visit(input);
+    else if (input !== undefined) for (const t of input) visit(t);
+  }
+}
+
+function deviceOf(op: OpRecord, inputs: Inputs, spec: string | undefined): Device {
+  let device: Device | undefined;
+  each(inputs, (t) => {
+    const own = t.storage.device;
+    if (device === undefined) device = own;
+    else if (device !== own) {
+      throw new GradproofError('ERR_DEVICE', `all tensors must be on one device, got ${device.name} and ${own.name}`, {
+        op: op.name,
+        hint: 'Move one of them with .to(device).',
+      });
+    }
+  });
+  return device ?? openDevice(spec ?? state.device);
+}
+
+/** Constants follow the tensors they are combined with; that is the only thing that moves by itself. */
+function followDevice(inputs: Inputs): Inputs {
+  let device: Device | undefined;
+  let mixed = false;
+  each(inputs, (t) => {
+    if (t.storage.constant === undefined) device ??= t.storage.device;
+  });
+  if (device === undefined) return inputs;
+  each(inputs, (t) => {
+    if (t.storage.constant !== undefined && t.storage.device !== device) mixed = true;
+  });
+  if (!mixed) return inputs;
+  const move = (t: Tensor): Tensor =>
+    t.storage.constant !== undefined && device !== undefined && t.storage.device !== device
+      ? constant(t.storage.constant, t.dtype, device)
+      : t;
+  return inputs.map((input) => (input instanceof Tensor ? move(input) : input?.map(move)));
+}
+
+/** Elementwise ops promote: each operand is cast to the common dtype, through the gateway, so the cast has a gradient. */
+function promote(op: OpRecord, inputs: Inputs): Inputs {
+  let first: DType | undefined;
+  let equal = true;
+  for (const input of inputs) {
+    if (!(input instanceof Tensor) || isCondition(op, inputs.indexOf(input))) continue;
+    if (first === undefined) first = input.dtype;
+    else if (first !== input.dtype) equal = false;
+  }
+  const float = op.pointwise === 'float' && first !== undefined && !isFloat(first);
+  if (equal && !float) return inputs;
+  const operands = inputs.filter(
+    (input, i): input is Tensor => input instanceof Tensor && !isCondition(op, i) && !op.mutates.includes(i),
+  );
+  const written = op.mutates.length > 0 ? inputs[op.mutates[0]!] : undefined;
+  let dtype = written instanceof Tensor ? written.dtype : resultType(operands);
+  if (op.pointwise === 'float' && !isFloat(dtype)) dtype = 'f32';
+  return inputs.map((input, i) => {
+    if (!(input instanceof Tensor) || isCondition(op, i) || op.mutates.includes(i) || input.dtype === dtype)
+      return input;
+    if (input.storage.constant !== undefined && input.shape.length === 0)
+      return constant(input.storage.constant, dtype, input.storage.device);
+    return one(castOp, input, { dtype });
+  });
+}
+
+/** `where(condition, a, b)`: the condition takes no part in promotion. */
+function isCondition(op: OpRecord, input: number): boolean {
+  return op.inputs[input]?.name === 'condition';
+}
+
+function named(op: OpRecord, inputs: Inputs): Record<string, Slot> {
+  const result: Record<string, Slot> = {};
+  for (let i = 0; i < op.inputs.length; i++) result[op.inputs[i]!.name] = inputs[i];
+  return result;
+}
+
+/** Runs one op. `inputs` stand in declared order; the answer in declared order too, auxiliary outputs included. */
+export function dispatch(
+  op: OpRecord,
+  given: readonly Slot[],
+  givenAttrs: Attributes,
+  deviceSpec: string | undefined,
+): Inputs {
+  let inputs: Inputs = op.inputs.length > 1 ? followDevice(given) : given;
+  const device = deviceOf(op, inputs, deviceSpec);
+  if (op.rng >= 0) inputs = inputs.map((input, i) => (i === op.rng ? generatorState(device) : input));
+  if (op.pointwise !== undefined) inputs = promote(op, inputs);
+  let attrs = givenAttrs;
+  if (op.canonical !== undefined) attrs = op.canonical(attrs, named(op, inputs));
+  if (op.mutates.length > 0) checkInPlace(op, inputs);
+  if (op.view !== undefined) return takeView(op, inputs, attrs);
+
+  let target: Shape | undefined;
+  let metas: readonly MetaSlot[];
+  if (op.pointwise !== undefined) {
+    target = pointwiseShape(op, inputs);
+    metas = op.outputs.length === 0 ? [] : [pointwiseMeta(op, inputs, target)];
+  } else metas = inferred(op, inputs, attrs);
+
+  const key = keyDType(op, inputs, metas);
+  const row = op.dtypes.includes(key) ? findRow(op, device, key) : null;
+  let outputs: Inputs;
+  if (row !== null) {
+    outputs = launch(op, row, device, inputs, attrs, metas, target, rawContiguous);
+  } else if (op.reference !== undefined && op.dtypes.includes(key)) {
+    if (op.gradient.kind === 'reference') {
+      outputs = byReference(op, inputs, attrs);
+      state.recorder?.called?.(op, inputs, attrs, outputs);
+      return outputs;
+    }
+    outputs = withoutGrad(() => byReference(op, inputs, attrs));
+  } else throw noKernel(op, key, device);
+
+  if (state.grad && op.gradient.kind !== 'none' && someRequiresGrad(inputs)) tape(op, inputs, attrs, outputs);
+  if (state.recorder !== null) state.recorder.called?.(op, inputs, attrs, outputs);
+  if (op.outputs.length === 0) return [inputs[op.mutates[0]!]];
+  return outputs;
+}
+
+function pointwiseShape(op: OpRecord, inputs: Inputs): Shape {
+  const tensors = inputs.filter((input): input is Tensor => input instanceof Tensor);
+  const first = tensors[0]!;
+  if (op.outputs.length > 0 && tensors.length === 1) return first.shape;
+  const shape = broadcastShapes(
+    tensors.map((t) => t.shape),
+    op.name,
+  );
+  if (op.outputs.length === 0 && shape.length !== first.shape.length) {
+    throw new GradproofError(
+      'ERR_SHAPE',
+      `the written tensor of shape [${first.shape.join(', ')}] cannot grow to [${shape.join(', ')}]`,
+      { op: op.name },
+    );
+  }
+  if (op.outputs.length === 0) {
+    for (let i = 0; i < shape.length; i++) {
+      if (shape[i] !== first.shape[i]) {
+        throw new GradproofError(
+          'ERR_SHAPE',
+          `the written tensor of shape [${first.shape.join(', ')}] cannot grow to [${shape.join(', ')}]`,
+          { op: op.name },
+        );
+      }
+    }
+    return first.shape;
+  }
+  return shape;
+}
+
+function pointwiseMeta(op: OpRecord, inputs: Inputs, shape: Shape): Meta {
+  let dtype: DType = 'f32';
+  for (let i = inputs.length - 1; i >= 0; i--) {
+    const input = inputs[i];
+    if (input instanceof Tensor && !isCondition(op, i)) dtype = input.dtype;
+  }
+  return { shape, dtype: op.pointwise === 'bool' ? 'bool' : dtype };
+}
+
+function inferred(op: OpRecord, inputs: Inputs, attrs: Attributes): MetaSlot[] {
+  if (op.infer === undefined) return [];
+  const metas = op.infer(named(op, inputs), attrs);
+  return op.outputs.map(({ name }) => metas[name]);
+}
+
+function keyDType(op: OpRecord, inputs: Inputs, metas: readonly MetaSlot[]): DType {
+  const input = op.key < 0 ? undefined : inputs[op.key];
+  if (input instanceof Tensor) return input.dtype;
+  if (input?.[0] !== undefined) return input[0].dtype;
+  for (const meta of metas) {
+    if (meta === undefined) continue;
+    if ('dtype' in meta) return meta.dtype;
+    if (meta[0] !== undefined) return meta[0].dtype;
+  }
+  return 'f32';
+}
+
+function byReference(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
+  const result = op.reference?.(named(op, inputs), attrs, named(op, inputs)) ?? {};
+  return op.outputs.map(({ name }) => result[name]);
+}
+
+function withoutGrad<T>(run: () => T): T {
+  const grad = state.grad;
+  state.grad = false;
+  try {
+    return run();
+  } finally {
+    state.grad = grad;
+  }
+}
+
+function takeView(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
+  const x = inputs[0];
+  if (!(x instanceof Tensor) || op.view === undefined)
+    throw new GradproofError('ERR_INTERNAL', 'a view op needs one tensor', { op: op.name });
+  const views = op.view(x, attrs);
+  const make = (view: View): Tensor => {
+    const result = viewOf(x, view.shape, view.stride, view.offset);
+    state.recorder?.viewed?.(op, x, result);
+    return result;
+  };
+  const outputs: Inputs = [isViewList(views) ? views.map(make) : make(views)];
+  if (state.grad && op.gradient.kind !== 'none' && x.requiresGrad) tape(op, inputs, attrs, outputs);
+  state.recorder?.called?.(op, inputs, attrs, outputs);
+  return outputs;
+}
+
+function isViewList(views: View | readonly View[]): views is readonly View[] {
+  return Array.isArray(views);
+}
+
+function someRequiresGrad(inputs: Inputs): boolean {
+  for (const input of inputs) {
+    if (input instanceof Tensor) {
+      if (input.requiresGrad) return true;
+    } else if (input !== undefined) for (const t of input) if (t.requiresGrad) return true;
+  }
+  return false;
+}
+
+/**
+ * Writing into a tensor is only allowed where no gradient could be lost: not on results with history, not on leaves that
+ * require a gradient (outside noGrad), and not from a source that requires one (the written tensor has no node for it).
+ */
+function checkInPlace(op: OpRecord, inputs: Inputs): void {
+  if (!state.grad || op.gradient.kind === 'none') return;
+  each(inputs, (t) => {
+    if (!t.requiresGrad) return;
+    throw new GradproofError(
+      'ERR_IN_PLACE',
+      'an in-place op would cut or falsify the gradient of a tensor that requires one',
+      {
+        op: op.name,
+        hint: `Use the op without the underscore (it returns a new tensor), or wrap the update in gp.noGrad(() => …).`,
+      },
+    );
+  });
+}
+
+function noKernel(op: OpRecord, dtype: DType, device: Device): GradproofError {
+  if (!op.dtypes.includes(dtype)) {
+    return new GradproofError('ERR_DTYPE', `works on ${op.dtypes.join(', ')}, got ${dtype}`, {
+      op: op.name,
+      hint: `Cast it first, for example x.to('${op.dtypes[0] ?? 'f32'}').`,
+    });
+  }
+  return new GradproofError('ERR_OP', `has no kernel for ${dtype} on ${device.name} and no reference`, { op: op.name });
+}

@@ -1,0 +1,793 @@
+/* Generated from the registry by `npm run faces`. Do not edit; change the declaration in lib/ops instead. */
+import type { DType } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
+import * as ops from './index.js';
+
+export interface AddOptions {
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+}
+
+export interface AddInPlaceOptions {
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+}
+
+export interface AmaxOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface AminOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface AsStridedOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  readonly stride?: number | readonly number[] | undefined;
+  /** Default 0. */
+  readonly offset?: number | undefined;
+}
+
+export interface CastOptions {
+  readonly dtype?: DType | undefined;
+}
+
+export interface CatOptions {
+  /** Default 0. */
+  readonly dim?: number | undefined;
+}
+
+export interface ExpandOptions {
+  readonly shape?: number | readonly number[] | undefined;
+}
+
+export interface FillInPlaceOptions {
+  /** Default 0. */
+  readonly value?: number | undefined;
+}
+
+export interface FullOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  /** Default 0. */
+  readonly value?: number | undefined;
+  /** Default "f32". */
+  readonly dtype?: DType | undefined;
+  readonly device?: string | undefined;
+  readonly requiresGrad?: boolean | undefined;
+}
+
+export interface MeanOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface PermuteOptions {
+  readonly dims?: number | readonly number[] | undefined;
+}
+
+export interface RandintOptions {
+  /** Default 0. */
+  readonly low?: number | undefined;
+  readonly high?: number | undefined;
+  readonly shape?: number | readonly number[] | undefined;
+  /** Default "i64". */
+  readonly dtype?: DType | undefined;
+  readonly device?: string | undefined;
+  readonly requiresGrad?: boolean | undefined;
+}
+
+export interface RandnOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  /** Default 0. */
+  readonly mean?: number | undefined;
+  /** Default 1. */
+  readonly std?: number | undefined;
+  /** Default "f32". */
+  readonly dtype?: DType | undefined;
+  readonly device?: string | undefined;
+  readonly requiresGrad?: boolean | undefined;
+}
+
+export interface SliceOptions {
+  /** Default 0. */
+  readonly dim?: number | undefined;
+  /** Default 0. */
+  readonly start?: number | undefined;
+  /** Default 9007199254740991. */
+  readonly end?: number | undefined;
+  /** Default 1. */
+  readonly step?: number | undefined;
+}
+
+export interface SubOptions {
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+}
+
+export interface SubInPlaceOptions {
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+}
+
+export interface SumOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface UniformOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  /** Default 0. */
+  readonly low?: number | undefined;
+  /** Default 1. */
+  readonly high?: number | undefined;
+  /** Default "f32". */
+  readonly dtype?: DType | undefined;
+  readonly device?: string | undefined;
+  readonly requiresGrad?: boolean | undefined;
+}
+
+export interface UnviewOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  readonly stride?: number | readonly number[] | undefined;
+  /** Default 0. */
+  readonly offset?: number | undefined;
+}
+
+export interface ViewOptions {
+  readonly shape?: number | readonly number[] | undefined;
+}
+
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    /** |x|; the gradient at 0 is 0. */
+    abs(): Tensor;
+    /** a + alpha · b. */
+    add(b: Tensor | number, options?: AddOptions): Tensor;
+    /** a += alpha · b, in place. */
+    add_(b: Tensor | number, options?: AddInPlaceOptions): Tensor;
+    /** The same tensor as a new result: a place in the graph of its own. */
+    alias(): Tensor;
+    /** The largest element over the given axes; NaN wins. Equal extremes share the gradient. */
+    amax(dim?: number | readonly number[]  , options?: AmaxOptions): Tensor;
+    amax(options?: AmaxOptions): Tensor;
+    /** The smallest element over the given axes; NaN wins. Equal extremes share the gradient. */
+    amin(dim?: number | readonly number[]  , options?: AminOptions): Tensor;
+    amin(options?: AminOptions): Tensor;
+    /** A view of a contiguous tensor with any strides that do not overlap (in elements). */
+    asStrided(
+      shape: number | readonly number[],
+      stride: number | readonly number[],
+      offset?: number  ,
+      options?: AsStridedOptions,
+    ): Tensor;
+    asStrided(options?: AsStridedOptions): Tensor;
+    /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
+    cast(dtype: DType, options?: CastOptions): Tensor;
+    cast(options?: CastOptions): Tensor;
+    /**
+     * The smallest integer ≥ x.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    ceil(): Tensor;
+    /** Writes `b`, broadcast and converted, into `a`. */
+    copy_(b: Tensor | number): Tensor;
+    /** Cosine, x in radians. */
+    cos(): Tensor;
+    /** a / b; integers are divided as f32. */
+    div(b: Tensor | number): Tensor;
+    /** a /= b, in place. */
+    div_(b: Tensor | number): Tensor;
+    /**
+     * a = b, elementwise.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    eq(b: Tensor | number): Tensor;
+    /** Error function, 2/√π ∫₀ˣ exp(−t²) dt. */
+    erf(): Tensor;
+    /** eˣ. */
+    exp(): Tensor;
+    /** 2ˣ. */
+    exp2(): Tensor;
+    /** Repeats axes of size 1 without copying; −1 keeps a size. */
+    expand(shape: number | readonly number[], options?: ExpandOptions): Tensor;
+    expand(options?: ExpandOptions): Tensor;
+    /** eˣ − 1, exact near 0. */
+    expm1(): Tensor;
+    /** Writes one number into every element of `x`. */
+    fill_(value?: number  , options?: FillInPlaceOptions): Tensor;
+    fill_(options?: FillInPlaceOptions): Tensor;
+    /**
+     * The largest integer ≤ x.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    floor(): Tensor;
+    /**
+     * a ≥ b, elementwise.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    ge(b: Tensor | number): Tensor;
+    /**
+     * a > b, elementwise.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    gt(b: Tensor | number): Tensor;
+    /**
+     * True where x is neither infinite nor NaN.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    isfinite(): Tensor;
+    /**
+     * True where x is infinite.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    isinf(): Tensor;
+    /**
+     * True where x is NaN.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    isnan(): Tensor;
+    /**
+     * a ≤ b, elementwise.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    le(b: Tensor | number): Tensor;
+    /** Natural logarithm. */
+    log(): Tensor;
+    /** ln(1 + x), exact near 0. */
+    log1p(): Tensor;
+    /** Logarithm to base 2. */
+    log2(): Tensor;
+    /** −ln(1 + e⁻ˣ). */
+    logSigmoid(): Tensor;
+    /**
+     * True where both are non-zero.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    logicalAnd(b: Tensor | number): Tensor;
+    /**
+     * True where x is zero.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    logicalNot(): Tensor;
+    /**
+     * True where at least one is non-zero.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    logicalOr(b: Tensor | number): Tensor;
+    /**
+     * True where exactly one is non-zero.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    logicalXor(b: Tensor | number): Tensor;
+    /**
+     * a < b, elementwise.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    lt(b: Tensor | number): Tensor;
+    /** The larger of a and b; NaN wins. Ties share the gradient equally. */
+    maximum(b: Tensor | number): Tensor;
+    /** Arithmetic mean over the given axes (all by default). */
+    mean(dim?: number | readonly number[]  , options?: MeanOptions): Tensor;
+    mean(options?: MeanOptions): Tensor;
+    /** The smaller of a and b; NaN wins. Ties share the gradient equally. */
+    minimum(b: Tensor | number): Tensor;
+    /** a · b. */
+    mul(b: Tensor | number): Tensor;
+    /** a ·= b, in place. */
+    mul_(b: Tensor | number): Tensor;
+    /**
+     * a ≠ b, elementwise.
+     * No gradient: a comparison is constant almost everywhere.
+     */
+    ne(b: Tensor | number): Tensor;
+    /** −x. */
+    neg(): Tensor;
+    /** The axes in another order. */
+    permute(dims: number | readonly number[], options?: PermuteOptions): Tensor;
+    permute(options?: PermuteOptions): Tensor;
+    /** a to the power b. */
+    pow(b: Tensor | number): Tensor;
+    /** 1 / x. */
+    reciprocal(): Tensor;
+    /** max(x, 0); the gradient at 0 is 0. */
+    relu(): Tensor;
+    /**
+     * The nearest integer, halves to even.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    round(): Tensor;
+    /** 1 / √x. */
+    rsqrt(): Tensor;
+    /** 1 / (1 + e⁻ˣ). */
+    sigmoid(): Tensor;
+    /**
+     * −1, 0 or 1.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    sign(): Tensor;
+    /** x · σ(x), also called swish (Elfwing et al., 2017). */
+    silu(): Tensor;
+    /** Sine, x in radians. */
+    sin(): Tensor;
+    /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
+    slice(
+      dim?: number  ,
+      start?: number  ,
+      end?: number  ,
+      step?: number  ,
+      options?: SliceOptions,
+    ): Tensor;
+    slice(options?: SliceOptions): Tensor;
+    /** ln(1 + eˣ). */
+    softplus(): Tensor;
+    /** √x. */
+    sqrt(): Tensor;
+    /** x². */
+    square(): Tensor;
+    /** a − alpha · b. */
+    sub(b: Tensor | number, options?: SubOptions): Tensor;
+    /** a −= alpha · b, in place. */
+    sub_(b: Tensor | number, options?: SubInPlaceOptions): Tensor;
+    /** Sum over the given axes (all by default). Integers and booleans add up to i64. */
+    sum(dim?: number | readonly number[]  , options?: SumOptions): Tensor;
+    sum(options?: SumOptions): Tensor;
+    /** Tangent, x in radians. */
+    tan(): Tensor;
+    /** Hyperbolic tangent. */
+    tanh(): Tensor;
+    /**
+     * The integer part, towards zero.
+     * No gradient: piecewise constant: the derivative is zero almost everywhere.
+     */
+    trunc(): Tensor;
+    /** Another shape over the same memory; one size may be −1. ERR_SHAPE where the strides do not allow it (use reshape). */
+    view(shape: number | readonly number[], options?: ViewOptions): Tensor;
+    view(options?: ViewOptions): Tensor;
+    /** a where the condition (bool) holds, b elsewhere. */
+    where(condition: Tensor | number, b: Tensor | number): Tensor;
+  }
+}
+
+/** |x|; the gradient at 0 is 0. */
+export const abs: {
+  (x: Tensor | number): Tensor;
+} = ops.abs;
+
+/** a + alpha · b. */
+export const add: {
+  (a: Tensor | number, b: Tensor | number, options?: AddOptions): Tensor;
+} = ops.add;
+
+/** The same tensor as a new result: a place in the graph of its own. */
+export const alias: {
+  (x: Tensor | number): Tensor;
+} = ops.alias;
+
+/** The largest element over the given axes; NaN wins. Equal extremes share the gradient. */
+export const amax: {
+  (x: Tensor | number, dim?: number | readonly number[]  , options?: AmaxOptions): Tensor;
+  (x: Tensor | number, options?: AmaxOptions): Tensor;
+} = ops.amax;
+
+/** The smallest element over the given axes; NaN wins. Equal extremes share the gradient. */
+export const amin: {
+  (x: Tensor | number, dim?: number | readonly number[]  , options?: AminOptions): Tensor;
+  (x: Tensor | number, options?: AminOptions): Tensor;
+} = ops.amin;
+
+/** A view of a contiguous tensor with any strides that do not overlap (in elements). */
+export const asStrided: {
+  (
+    x: Tensor | number,
+    shape: number | readonly number[],
+    stride: number | readonly number[],
+    offset?: number  ,
+    options?: AsStridedOptions,
+  ): Tensor;
+  (x: Tensor | number, options?: AsStridedOptions): Tensor;
+} = ops.asStrided;
+
+/** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
+export const cast: {
+  (x: Tensor | number, dtype: DType, options?: CastOptions): Tensor;
+  (x: Tensor | number, options?: CastOptions): Tensor;
+} = ops.cast;
+
+/** The tensors one after the other along `dim`; all other sizes are equal. */
+export const cat: {
+  (xs: readonly Tensor[], dim?: number  , options?: CatOptions): Tensor;
+  (xs: readonly Tensor[], options?: CatOptions): Tensor;
+} = ops.cat;
+
+/**
+ * The smallest integer ≥ x.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const ceil: {
+  (x: Tensor | number): Tensor;
+} = ops.ceil;
+
+/** A copy with row-major layout. */
+export const contiguous: {
+  (x: Tensor | number): Tensor;
+} = ops.contiguous;
+
+/** Cosine, x in radians. */
+export const cos: {
+  (x: Tensor | number): Tensor;
+} = ops.cos;
+
+/** a / b; integers are divided as f32. */
+export const div: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.div;
+
+/**
+ * a = b, elementwise.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const eq: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.eq;
+
+/** Error function, 2/√π ∫₀ˣ exp(−t²) dt. */
+export const erf: {
+  (x: Tensor | number): Tensor;
+} = ops.erf;
+
+/** eˣ. */
+export const exp: {
+  (x: Tensor | number): Tensor;
+} = ops.exp;
+
+/** 2ˣ. */
+export const exp2: {
+  (x: Tensor | number): Tensor;
+} = ops.exp2;
+
+/** Repeats axes of size 1 without copying; −1 keeps a size. */
+export const expand: {
+  (x: Tensor | number, shape: number | readonly number[], options?: ExpandOptions): Tensor;
+  (x: Tensor | number, options?: ExpandOptions): Tensor;
+} = ops.expand;
+
+/** eˣ − 1, exact near 0. */
+export const expm1: {
+  (x: Tensor | number): Tensor;
+} = ops.expm1;
+
+/**
+ * The largest integer ≤ x.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const floor: {
+  (x: Tensor | number): Tensor;
+} = ops.floor;
+
+/**
+ * A tensor of `shape` with every element `value`.
+ * No gradient: it has no tensor input.
+ */
+export const full: {
+  (shape: number | readonly number[], value?: number  , options?: FullOptions): Tensor;
+  (options?: FullOptions): Tensor;
+} = ops.full;
+
+/**
+ * a ≥ b, elementwise.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const ge: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.ge;
+
+/**
+ * a > b, elementwise.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const gt: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.gt;
+
+/**
+ * True where x is neither infinite nor NaN.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const isfinite: {
+  (x: Tensor | number): Tensor;
+} = ops.isfinite;
+
+/**
+ * True where x is infinite.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const isinf: {
+  (x: Tensor | number): Tensor;
+} = ops.isinf;
+
+/**
+ * True where x is NaN.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const isnan: {
+  (x: Tensor | number): Tensor;
+} = ops.isnan;
+
+/**
+ * a ≤ b, elementwise.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const le: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.le;
+
+/** Natural logarithm. */
+export const log: {
+  (x: Tensor | number): Tensor;
+} = ops.log;
+
+/** ln(1 + x), exact near 0. */
+export const log1p: {
+  (x: Tensor | number): Tensor;
+} = ops.log1p;
+
+/** Logarithm to base 2. */
+export const log2: {
+  (x: Tensor | number): Tensor;
+} = ops.log2;
+
+/** −ln(1 + e⁻ˣ). */
+export const logSigmoid: {
+  (x: Tensor | number): Tensor;
+} = ops.logSigmoid;
+
+/**
+ * True where both are non-zero.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const logicalAnd: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.logicalAnd;
+
+/**
+ * True where x is zero.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const logicalNot: {
+  (x: Tensor | number): Tensor;
+} = ops.logicalNot;
+
+/**
+ * True where at least one is non-zero.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const logicalOr: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.logicalOr;
+
+/**
+ * True where exactly one is non-zero.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const logicalXor: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.logicalXor;
+
+/**
+ * a < b, elementwise.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const lt: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.lt;
+
+/** The larger of a and b; NaN wins. Ties share the gradient equally. */
+export const maximum: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.maximum;
+
+/** Arithmetic mean over the given axes (all by default). */
+export const mean: {
+  (x: Tensor | number, dim?: number | readonly number[]  , options?: MeanOptions): Tensor;
+  (x: Tensor | number, options?: MeanOptions): Tensor;
+} = ops.mean;
+
+/** The smaller of a and b; NaN wins. Ties share the gradient equally. */
+export const minimum: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.minimum;
+
+/** a · b. */
+export const mul: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.mul;
+
+/**
+ * a ≠ b, elementwise.
+ * No gradient: a comparison is constant almost everywhere.
+ */
+export const ne: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.ne;
+
+/** −x. */
+export const neg: {
+  (x: Tensor | number): Tensor;
+} = ops.neg;
+
+/** The axes in another order. */
+export const permute: {
+  (x: Tensor | number, dims: number | readonly number[], options?: PermuteOptions): Tensor;
+  (x: Tensor | number, options?: PermuteOptions): Tensor;
+} = ops.permute;
+
+/** a to the power b. */
+export const pow: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.pow;
+
+/**
+ * Uniform random integers in [low, high).
+ * No gradient: random numbers depend on no tensor.
+ */
+export const randint: {
+  (
+    low?: number  ,
+    high?: number  ,
+    shape?: number | readonly number[]  ,
+    options?: RandintOptions,
+  ): Tensor;
+  (options?: RandintOptions): Tensor;
+} = ops.randint;
+
+/**
+ * Normal random numbers with the given mean and standard deviation (Box and Muller, 1958, on Philox).
+ * No gradient: random numbers depend on no tensor.
+ */
+export const randn: {
+  (shape: number | readonly number[], options?: RandnOptions): Tensor;
+  (options?: RandnOptions): Tensor;
+} = ops.randn;
+
+/** 1 / x. */
+export const reciprocal: {
+  (x: Tensor | number): Tensor;
+} = ops.reciprocal;
+
+/** max(x, 0); the gradient at 0 is 0. */
+export const relu: {
+  (x: Tensor | number): Tensor;
+} = ops.relu;
+
+/**
+ * The nearest integer, halves to even.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const round: {
+  (x: Tensor | number): Tensor;
+} = ops.round;
+
+/** 1 / √x. */
+export const rsqrt: {
+  (x: Tensor | number): Tensor;
+} = ops.rsqrt;
+
+/** 1 / (1 + e⁻ˣ). */
+export const sigmoid: {
+  (x: Tensor | number): Tensor;
+} = ops.sigmoid;
+
+/**
+ * −1, 0 or 1.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const sign: {
+  (x: Tensor | number): Tensor;
+} = ops.sign;
+
+/** x · σ(x), also called swish (Elfwing et al., 2017). */
+export const silu: {
+  (x: Tensor | number): Tensor;
+} = ops.silu;
+
+/** Sine, x in radians. */
+export const sin: {
+  (x: Tensor | number): Tensor;
+} = ops.sin;
+
+/** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
+export const slice: {
+  (
+    x: Tensor | number,
+    dim?: number  ,
+    start?: number  ,
+    end?: number  ,
+    step?: number  ,
+    options?: SliceOptions,
+  ): Tensor;
+  (x: Tensor | number, options?: SliceOptions): Tensor;
+} = ops.slice;
+
+/** ln(1 + eˣ). */
+export const softplus: {
+  (x: Tensor | number): Tensor;
+} = ops.softplus;
+
+/** √x. */
+export const sqrt: {
+  (x: Tensor | number): Tensor;
+} = ops.sqrt;
+
+/** x². */
+export const square: {
+  (x: Tensor | number): Tensor;
+} = ops.square;
+
+/** a − alpha · b. */
+export const sub: {
+  (a: Tensor | number, b: Tensor | number, options?: SubOptions): Tensor;
+} = ops.sub;
+
+/** Sum over the given axes (all by default). Integers and booleans add up to i64. */
+export const sum: {
+  (x: Tensor | number, dim?: number | readonly number[]  , options?: SumOptions): Tensor;
+  (x: Tensor | number, options?: SumOptions): Tensor;
+} = ops.sum;
+
+/** Tangent, x in radians. */
+export const tan: {
+  (x: Tensor | number): Tensor;
+} = ops.tan;
+
+/** Hyperbolic tangent. */
+export const tanh: {
+  (x: Tensor | number): Tensor;
+} = ops.tanh;
+
+/**
+ * The integer part, towards zero.
+ * No gradient: piecewise constant: the derivative is zero almost everywhere.
+ */
+export const trunc: {
+  (x: Tensor | number): Tensor;
+} = ops.trunc;
+
+/**
+ * Uniform random numbers in [low, high).
+ * No gradient: random numbers depend on no tensor.
+ */
+export const uniform: {
+  (
+    shape: number | readonly number[],
+    low?: number  ,
+    high?: number  ,
+    options?: UniformOptions,
+  ): Tensor;
+  (options?: UniformOptions): Tensor;
+} = ops.uniform;
+
+/** Zeros of `shape` with `dy` written at (`stride`, `offset`): the adjoint of a strided view of a contiguous tensor. */
+export const unview: {
+  (dy: Tensor | number, options?: UnviewOptions): Tensor;
+} = ops.unview;
+
+/** Another shape over the same memory; one size may be −1. ERR_SHAPE where the strides do not allow it (use reshape). */
+export const view: {
+  (x: Tensor | number, shape: number | readonly number[], options?: ViewOptions): Tensor;
+  (x: Tensor | number, options?: ViewOptions): Tensor;
+} = ops.view;
+
+/** a where the condition (bool) holds, b elsewhere. */
+export const where: {
+  (condition: Tensor | number, a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.where;

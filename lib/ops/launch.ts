@@ -1,0 +1,191 @@
+/** One kernel call: tensors and attributes into the call block, one crossing into the addon, handles back. */
+import { GradproofError } from '../errors.js';
+import { BLOCK_LENGTH, Code, KernelFlag, type KernelRow } from '../native/addon.js';
+import { collectIfDue, collectNow } from '../native/memory.js';
+import { addon, block, nativeError, stats, type Device } from '../native/runtime.js';
+import { Stat } from '../native/addon.js';
+import { dtypeNumber, dtypeSize } from '../tensor/dtype.js';
+import { broadcastStrides, contiguousStrides, numel, type Shape } from '../tensor/shape.js';
+import { Storage, assertLive } from '../tensor/storage.js';
+import { Tensor, viewOf } from '../tensor/tensor.js';
+import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from './define.js';
+import { state } from './state.js';
+
+/** The row of a device for an op and dtype, or null. */
+export function findRow(op: OpRecord, device: Device, dtype: Meta['dtype']): KernelRow | null {
+  const number = dtypeNumber(dtype);
+  const byDType = (op.rows[device.id] ??= []);
+  let row = byDType[number];
+  if (row === undefined) {
+    row = device.rows.get(op.name)?.find((candidate) => (candidate.dtypes >>> number) % 2 === 1) ?? null;
+    byDType[number] = row;
+  }
+  return row;
+}
+
+function acceptsStrides(row: KernelRow, input: number): boolean {
+  return (row.flags & KernelFlag.AnyStride) !== 0 || Math.floor(row.strided / 2 ** input) % 2 === 1;
+}
+
+function putView(p: number, t: Tensor): number {
+  const { shape, stride } = t;
+  const rank = shape.length;
+  if (p + 4 + 2 * rank > BLOCK_LENGTH) throw tooLarge();
+  block[p] = t.storage.handle;
+  block[p + 1] = dtypeNumber(t.dtype);
+  block[p + 2] = rank;
+  block[p + 3] = t.offset;
+  p += 4;
+  for (let i = 0; i < rank; i++) {
+    block[p + i] = shape[i]!;
+    block[p + rank + i] = stride[i]!;
+  }
+  return p + 2 * rank;
+}
+
+function putOutput(p: number, meta: Meta, handle: number): number {
+  const { shape } = meta;
+  const rank = shape.length;
+  if (p + 4 + 2 * rank > BLOCK_LENGTH) throw tooLarge();
+  block[p] = handle;
+  block[p + 1] = dtypeNumber(meta.dtype);
+  block[p + 2] = rank;
+  block[p + 3] = 0;
+  p += 4;
+  let step = 1;
+  for (let i = rank - 1; i >= 0; i--) {
+    block[p + i] = shape[i]!;
+    block[p + rank + i] = step;
+    step *= shape[i]!;
+  }
+  return p + 2 * rank;
+}
+
+function tooLarge(): GradproofError {
+  return new GradproofError('ERR_ARGUMENT', 'too many tensors in one call', { hint: 'Split the list.' });
+}
+
+/** Inputs of a pointwise op all look like the result: broadcast axes have stride 0. */
+function broadcastTo(t: Tensor, shape: Shape): Tensor {
+  return t.shape === shape ? t : viewOf(t, shape, broadcastStrides(t.shape, t.stride, shape), t.offset);
+}
+
+/** The inputs as the row wants them: broadcast, and contiguous where it cannot take strides. */
+function prepare(
+  op: OpRecord,
+  row: KernelRow,
+  inputs: Inputs,
+  target: Shape | undefined,
+  contiguous: (t: Tensor) => Tensor,
+): Inputs {
+  let prepared: Slot[] | undefined;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (input === undefined) continue;
+    let fit: Slot = input;
+    if (input instanceof Tensor) {
+      if (target !== undefined && !op.mutates.includes(i)) fit = broadcastTo(input, target);
+      else if (!input.isContiguous && !acceptsStrides(row, i) && !op.mutates.includes(i)) fit = contiguous(input);
+    } else if (!acceptsStrides(row, i) && !op.mutates.includes(i) && input.some((t) => !t.isContiguous)) {
+      fit = input.map((t) => (t.isContiguous ? t : contiguous(t)));
+    }
+    if (fit !== input) (prepared ??= [...inputs])[i] = fit;
+  }
+  return prepared ?? inputs;
+}
+
+function writeInputs(op: OpRecord, inputs: Inputs): number {
+  let p = 5;
+  for (const input of inputs) {
+    if (input === undefined) block[p++] = 0;
+    else if (input instanceof Tensor) {
+      if (input.storage.handle === 0) assertLive(input.storage, op.name);
+      block[p++] = 1;
+      p = putView(p, input);
+    } else {
+      block[p++] = input.length;
+      for (const t of input) {
+        if (t.storage.handle === 0) assertLive(t.storage, op.name);
+        p = putView(p, t);
+      }
+    }
+  }
+  return p;
+}
+
+/**
+ * Runs `row` on `inputs` and returns the fresh outputs. `target` is the common shape of a pointwise op.
+ * A failing kernel is a typed error; nothing of the call survives it.
+ */
+export function launch(
+  op: OpRecord,
+  row: KernelRow,
+  device: Device,
+  given: Inputs,
+  attrs: Attributes,
+  metas: readonly MetaSlot[],
+  target: Shape | undefined,
+  contiguous: (t: Tensor) => Tensor,
+): Inputs {
+  if (stats[Stat.ObjectsSinceSweep]! > 16384 || stats[Stat.BytesSinceSweep]! > 0.5 * stats[Stat.LiveBytes]!)
+    collectIfDue();
+  const inputs = prepare(op, row, given, target, contiguous);
+  const outputs: Slot[] = [];
+  const storages: Storage[] = [];
+  const write = (): void => {
+    let p = writeInputs(op, inputs);
+    for (const meta of metas) {
+      if (isList(meta)) {
+        block[p++] = meta.length;
+        for (const element of meta) p = putOutput(p, element, 0);
+      } else if (meta !== undefined) {
+        block[p++] = 1;
+        p = putOutput(p, meta, 0);
+      } else block[p++] = 0;
+    }
+    const firstAttr = p;
+    if (p + 64 > BLOCK_LENGTH) throw tooLarge();
+    for (const { name, spec } of op.attrs) p = spec.encode(attrs[name], block, p);
+    block[0] = device.id;
+    block[1] = row.id;
+    block[2] = inputs.length;
+    block[3] = metas.length;
+    block[4] = p - firstAttr;
+  };
+  for (const meta of metas)
+    outputs.push(
+      isList(meta)
+        ? meta.map((m) => fresh(m, device, storages))
+        : meta === undefined
+          ? undefined
+          : fresh(meta, device, storages),
+    );
+  write();
+  let code = addon().run(...storages);
+  if (code === Code.OutOfMemory || code === Code.OutOfHandles) {
+    collectNow(true);
+    write();
+    code = addon().run(...storages);
+  }
+  if (code !== Code.Ok) throw nativeError(code, op.name, block[2], block[3]);
+  for (let i = 0; i < storages.length; i++) storages[i]!.handle = block[i]!;
+  for (const i of op.mutates) bump(inputs[i]);
+  if (state.transients !== null) for (const storage of storages) state.transients.push(storage);
+  state.recorder?.launched?.({ op, rowId: row.id, inputs, attrs, outputs, mutates: op.mutates.length > 0 });
+  return outputs;
+}
+
+function bump(written: Slot): void {
+  if (written instanceof Tensor) written.storage.version++;
+  else if (written !== undefined) for (const t of written) t.storage.version++;
+}
+
+function isList(meta: MetaSlot): meta is readonly Meta[] {
+  return Array.isArray(meta);
+}
+
+function fresh(meta: Meta, device: Device, storages: Storage[]): Tensor {
+  const storage = new Storage(device, numel(meta.shape) * dtypeSize(meta.dtype));
+  storages.push(storage);
+  return new Tensor(storage, meta.shape, contiguousStrides(meta.shape), 0, meta.dtype);
+}

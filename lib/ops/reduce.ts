@@ -1,0 +1,113 @@
+/** Reductions over any axes. Half types and f32 accumulate in f32 in an order that depends on nothing but the shape. */
+import { DTYPES, type DType } from '../tensor/dtype.js';
+import { isFloat } from '../tensor/dtype.js';
+import { normalizeAxes, reducedShape, type Shape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { axes, flag } from './attrs.js';
+import { defineOp, like, type Meta } from './define.js';
+import { reshape } from './view.js';
+
+const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
+
+interface Reduction {
+  readonly dim: readonly number[];
+  readonly keepdim: boolean;
+}
+
+const canonical =
+  (name: string) =>
+  (attrs: Reduction, { x }: { readonly x: Meta }) => ({
+    ...attrs,
+    dim: normalizeAxes(attrs.dim, x.shape.length, name),
+  });
+
+/** A reduced tensor with its axes put back as size 1. */
+function keep(t: Tensor, shape: Shape, { dim, keepdim }: Reduction): Tensor {
+  return keepdim ? t : reshape(t, reducedShape(shape, dim, true));
+}
+
+export const sum = defineOp({
+  name: 'sum',
+  doc: 'Sum over the given axes (all by default). Integers and booleans add up to i64.',
+  inputs: ['x'],
+  attrs: { dim: axes(), keepdim: flag(false) },
+  positional: ['dim'],
+  outputs: ['y'],
+  dtypes: DTYPES,
+  canonical: canonical('sum'),
+  infer: ({ x }, { dim, keepdim }) => ({
+    y: { shape: reducedShape(x.shape, dim, keepdim), dtype: isFloat(x.dtype) ? x.dtype : 'i64' },
+  }),
+  gradient: {
+    kind: 'rule',
+    needs: [],
+    backward: ({ y: dy }, _saved, attrs, { x }) => ({ x: () => keep(dy, x.shape, attrs).expand(x.shape) }),
+  },
+  *samples(s) {
+    yield { in: { x: s.randn([2, 3, 4]) } };
+    yield { in: { x: s.randn([2, 3, 4]) }, attrs: { dim: [0, -1], keepdim: true } };
+    yield { in: { x: s.strided(s.randn([3, 3])) }, attrs: { dim: 1 } };
+  },
+});
+
+export const mean = defineOp({
+  name: 'mean',
+  doc: 'Arithmetic mean over the given axes (all by default).',
+  inputs: ['x'],
+  attrs: { dim: axes(), keepdim: flag(false) },
+  positional: ['dim'],
+  outputs: ['y'],
+  dtypes: FLOATS,
+  canonical: canonical('mean'),
+  infer: ({ x }, { dim, keepdim }) => ({ y: like(x, { shape: reducedShape(x.shape, dim, keepdim) }) }),
+  gradient: {
+    kind: 'rule',
+    needs: [],
+    backward: ({ y: dy }, _saved, attrs, { x }) => {
+      const count = attrs.dim.reduce((n, axis) => n * x.shape[axis]!, 1);
+      return { x: () => keep(dy.div(count), x.shape, attrs).expand(x.shape) };
+    },
+  },
+  *samples(s) {
+    yield { in: { x: s.randn([2, 3, 4]) } };
+    yield { in: { x: s.randn([2, 3, 4]) }, attrs: { dim: 1 } };
+  },
+});
+
+/** amax and amin: the gradient is shared equally among equal extremes, as in PyTorch. */
+function extreme<const N extends string>(name: N, doc: string) {
+  return defineOp({
+    name,
+    doc,
+    inputs: ['x'],
+    attrs: { dim: axes(), keepdim: flag(false) },
+    positional: ['dim'],
+    outputs: ['y'],
+    dtypes: DTYPES,
+    canonical: canonical(name),
+    infer: ({ x }, { dim, keepdim }) => ({ y: like(x, { shape: reducedShape(x.shape, dim, keepdim) }) }),
+    gradient: {
+      kind: 'rule',
+      needs: ['x', 'y'],
+      backward: ({ y: dy }, { x, y }, attrs) => ({
+        x: () => {
+          const hit = x.eq(keep(y, x.shape, attrs)).cast(x.dtype);
+          return hit.mul(keep(dy, x.shape, attrs).div(hit.sum(attrs.dim, { keepdim: true })));
+        },
+      }),
+    },
+    *samples(s) {
+      yield { in: { x: s.distinct([2, 3, 4]) } };
+      yield { in: { x: s.distinct([2, 3, 4]) }, attrs: { dim: 1, keepdim: true } };
+    },
+  });
+}
+
+export const amax = extreme(
+  'amax',
+  'The largest element over the given axes; NaN wins. Equal extremes share the gradient.',
+);
+export const amin = extreme(
+  'amin',
+  'The smallest element over the given axes; NaN wins. Equal extremes share the gradient.',
+);

@@ -1,0 +1,159 @@
+/** The registry of ops, and the closures that make a declaration callable. */
+import { GradproofError } from '../errors.js';
+import { Tensor, isTensor } from '../tensor/tensor.js';
+import * as attributes from './attrs.js';
+import type { Attributes, Inputs, OpRecord, RawDef, Slot } from './define.js';
+import { parseCall } from './arguments.js';
+import { dispatch } from './dispatch.js';
+
+const ops = new Map<string, OpRecord>();
+const functions = new Map<string, unknown>();
+
+/** Every declared op, in order of declaration. */
+export function allOps(): readonly OpRecord[] {
+  return [...ops.values()];
+}
+
+export function findOp(name: string): OpRecord | undefined {
+  return ops.get(name);
+}
+
+/** The public function of an op by its camelCase name. */
+export function opFunction(camel: string): unknown {
+  return functions.get(camel);
+}
+
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+export function register(def: RawDef): unknown {
+  if (ops.has(def.name)) throw new GradproofError('ERR_OP', `op '${def.name}' is declared twice`);
+  const record = toRecord(def);
+  ops.set(def.name, record);
+  const call = (...args: unknown[]): unknown => {
+    const parsed = parseCall(record, args);
+    return publicResult(record, dispatch(record, parsed.inputs, parsed.attrs, parsed.device), parsed.requiresGrad);
+  };
+  const named = (inputs: Readonly<Record<string, Slot>>, attrs: Attributes | undefined): unknown => {
+    const list: Slot[] = record.inputs.map(({ name }) => inputs[name]);
+    const outputs = dispatch(record, list, parseCall.attributes(record, attrs), undefined);
+    const result: Record<string, Slot> = {};
+    record.outputs.forEach(({ name }, i) => (result[name] = outputs[i]));
+    return result;
+  };
+  const op = Object.assign(call, { named, record });
+  functions.set(record.camel, op);
+  installMethod(record, call);
+  return op;
+}
+
+function installMethod(record: OpRecord, call: (...args: unknown[]) => unknown): void {
+  if (record.receiver < 0) return;
+  if (record.camel in Tensor.prototype) {
+    throw new GradproofError('ERR_OP', `op '${record.name}' would replace the Tensor method '${record.camel}'`);
+  }
+  const at = record.receiver;
+  const method =
+    at === 0
+      ? function (this: Tensor, ...args: unknown[]) {
+          return call(this, ...args);
+        }
+      : function (this: Tensor, ...args: unknown[]) {
+          return call(...args.slice(0, at), this, ...args.slice(at));
+        };
+  Object.defineProperty(Tensor.prototype, record.camel, { value: method, writable: true, configurable: true });
+}
+
+function publicResult(record: OpRecord, outputs: Inputs, requiresGrad: boolean): unknown {
+  if (requiresGrad) for (const out of outputs) if (isTensor(out)) out.requiresGrad = true;
+  if (record.visible === 1) return outputs[0];
+  const result: Record<string, Slot> = {};
+  for (let i = 0; i < record.visible; i++) result[record.outputs[i]!.name] = outputs[i];
+  return result;
+}
+
+function toRecord(def: RawDef): OpRecord {
+  const bad = (what: string): never => {
+    throw new GradproofError('ERR_OP', `declaration of '${def.name}': ${what}`);
+  };
+  if (!/^[a-z][a-z0-9_]*$/.test(def.name)) bad('the name must be snake_case');
+  const inputs = def.inputs.map((text) => ({ name: text.replace(/\?$|\[\]$/, ''), kind: kindOf(text) }));
+  const attrs = Object.entries(def.attrs).map(([name, decl]) => ({
+    name,
+    spec: typeof decl === 'number' ? attributes.number(decl) : typeof decl === 'boolean' ? attributes.flag(decl) : decl,
+  }));
+  const output = (text: string, aux: boolean) => {
+    const name = text.replace(/\[\]$/, '');
+    return { name, list: text.endsWith('[]'), aux, differentiable: !aux && !(def.nondiff ?? []).includes(name) };
+  };
+  const outputs = [...def.outputs.map((text) => output(text, false)), ...(def.aux ?? []).map((text) => output(text, true))];
+  const position = (name: string): number => inputs.findIndex((input) => input.name === name);
+  const mutates = (def.mutates ?? []).map(position);
+  if (mutates.includes(-1)) bad('mutates names something that is not an input');
+  if (outputs.length === 0 && mutates.length === 0) bad('an op needs an output, or an input that it mutates');
+  if (def.infer === undefined && def.pointwise === undefined && def.view === undefined && outputs.length > 0) {
+    bad('shapes come from `infer`, `pointwise` or `view`; one of them is needed');
+  }
+  const { gradient } = def;
+  if (gradient.kind === 'none' && gradient.because.trim() === '') bad("a gradient of kind 'none' needs its reason");
+  if (gradient.kind === 'reference' && def.reference === undefined) bad("gradient 'reference' needs a reference");
+  const saves = (gradient.kind === 'rule' ? gradient.needs : []).map((name) => {
+    const input = position(name);
+    if (input >= 0) return input;
+    const out = outputs.findIndex((o) => o.name === name);
+    return out >= 0 ? -1 - out : bad(`needs names '${name}', which is neither an input nor an output`);
+  });
+  const rng = position('rng');
+  return {
+    name: def.name,
+    camel: camelCase(def.name),
+    doc: def.doc,
+    signature: signatureOf(def),
+    inputs,
+    key: def.keyed === undefined ? inputs.findIndex(keysByDefault) : position(def.keyed),
+    rng,
+    attrs,
+    defaults: Object.freeze(Object.fromEntries(attrs.map(({ name, spec }) => [name, attributes.fallbackOf(spec)]))),
+    positional: def.positional ?? [],
+    outputs,
+    visible: outputs.length === 0 ? 1 : def.outputs.length,
+    dtypes: def.dtypes.includes('f32') && !def.dtypes.includes('f64') ? [...def.dtypes, 'f64'] : def.dtypes,
+    pointwise: def.pointwise,
+    receiver: receiverOf(def, inputs, rng),
+    mutates: rng >= 0 && !mutates.includes(rng) ? [...mutates, rng] : mutates,
+    canonical: def.canonical?.bind(def),
+    infer: def.infer?.bind(def),
+    reference: def.reference?.bind(def),
+    view: def.view?.bind(def),
+    gradient,
+    saves,
+    samples: def.samples.bind(def),
+    rows: [],
+  };
+}
+
+type Input = OpRecord['inputs'][number];
+
+function kindOf(text: string): Input['kind'] {
+  return text.endsWith('?') ? 'optional' : text.endsWith('[]') ? 'list' : 'one';
+}
+
+function keysByDefault({ name, kind }: Input): boolean {
+  return name !== 'rng' && name !== 'condition' && kind !== 'optional';
+}
+
+/** Position of the input that is `this` of the method, or -1 for no method. */
+function receiverOf(def: RawDef, inputs: readonly Input[], rng: number): number {
+  if (def.receiver === false || inputs.length === 0 || rng === 0 || inputs[0]?.kind === 'list') return -1;
+  return def.receiver === undefined ? 0 : inputs.findIndex(({ name }) => name === def.receiver);
+}
+
+/** `x weight? -> y | rstd ; eps`: what a backend's kernel row must state, word for word. */
+function signatureOf(def: RawDef): string {
+  const words = [...def.inputs, '->', ...def.outputs];
+  if (def.aux !== undefined && def.aux.length > 0) words.push('|', ...def.aux);
+  const attrs = Object.keys(def.attrs);
+  if (attrs.length > 0) words.push(';', ...attrs);
+  return words.join(' ');
+}

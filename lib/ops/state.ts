@@ -1,0 +1,40 @@
+/** What is on in this thread: gradient mode, who records, the default device. Read on every op call: plain variables. */
+import type { Attributes, Inputs, OpRecord } from './define.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** Somebody who watches the gateway: capture, audit, trace. All notes come after the fact. */
+export interface Recorder {
+  /** A kernel ran: `outputs` are fresh tensors, or the written ones of an op that mutates. */
+  launched?(launch: Launch): void;
+  /** A view was taken: no kernel, same storage. */
+  viewed?(op: OpRecord, input: Tensor, output: Tensor): void;
+  /** An op call, whether it ran a kernel or its reference. */
+  called?(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs): void;
+  /** The source line of the running call, for nodes made while recording. */
+  line?(): string;
+  /** The host asked for values (`item`, `data`): a cut if the tensor has history, an error while capturing. */
+  hostRead?(tensor: Tensor, how: string): void;
+  /** The host wrote values into a tensor (`tensor(data)`, `assign`). */
+  hostWrite?(tensor: Tensor, how: string): void;
+}
+
+/** One kernel call as the gateway made it. */
+export interface Launch {
+  readonly op: OpRecord;
+  readonly rowId: number;
+  /** As given to the kernel: broadcast views, contiguous copies made. */
+  readonly inputs: Inputs;
+  readonly attrs: Attributes;
+  readonly outputs: Inputs;
+  readonly mutates: boolean;
+}
+
+interface State {
+  grad: boolean;
+  recorder: Recorder | null;
+  device: string;
+  /** Storages made while the backward engine runs a rule; null outside. */
+  transients: Tensor['storage'][] | null;
+}
+
+export const state: State = { grad: true, recorder: null, device: 'cpu', transients: null };

@@ -1,0 +1,151 @@
+/**
+ * A tensor is a view (shape, strides, offset) of a storage. This room knows memory and layout, no mathematics: every op,
+ * as a function or a method, comes from lib/ops.
+ */
+import { GradproofError } from '../errors.js';
+import type { Device } from '../native/runtime.js';
+import { isFloat, type DType } from './dtype.js';
+import { contiguousStrides, isContiguous, numel, showShape, type Shape } from './shape.js';
+import type { Storage } from './storage.js';
+
+/** The producer of a tensor in the gradient graph; autograd/tape.ts has the real thing. */
+export interface GradNode {
+  readonly opName: string;
+  readonly sequence: number;
+}
+
+/** Number of axes as a tuple type: `a.dims(2)` is typed `[number, number]`. */
+export type Dims<N extends number, R extends number[] = []> = number extends N
+  ? number[]
+  : R['length'] extends N
+    ? R
+    : Dims<N, [...R, number]>;
+
+export type TensorHook = (gradient: Tensor) => Tensor | undefined;
+
+const BRAND = Symbol.for('gradproof.tensor');
+
+export class Tensor {
+  readonly shape: Shape;
+  /** Strides in elements. */
+  readonly stride: readonly number[];
+  /** First element's position in the storage, in elements. */
+  readonly offset: number;
+  readonly dtype: DType;
+  /** @internal */ storage: Storage;
+  /** @internal The op that made this tensor, while the graph lives. */ node: GradNode | null = null;
+  /** @internal Which output of `node` this is. */ slot = 0;
+  /** @internal */ leafRequiresGrad = false;
+  /** @internal */ gradient: Tensor | null = null;
+  /** @internal */ hooks: TensorHook[] | null = null;
+  /** @internal Keep `.grad` although this is not a leaf. */ retains = false;
+  /** @internal 0 unknown, 1 contiguous, 2 not. */ private layout: 0 | 1 | 2 = 0;
+  readonly [BRAND] = true;
+
+  constructor(storage: Storage, shape: Shape, stride: readonly number[], offset: number, dtype: DType) {
+    this.storage = storage;
+    this.shape = shape;
+    this.stride = stride;
+    this.offset = offset;
+    this.dtype = dtype;
+  }
+
+  /** 'cpu', 'cuda', 'cuda:1'. */
+  get device(): string {
+    return this.storage.device.name;
+  }
+
+  /** Number of axes. */
+  get ndim(): number {
+    return this.shape.length;
+  }
+
+  /** Number of elements. */
+  get numel(): number {
+    return numel(this.shape);
+  }
+
+  /** The sizes as a tuple of `rank` numbers; ERR_SHAPE when the rank is another. */
+  dims<N extends number>(rank: N): Dims<N>;
+  dims(rank: number): number[] {
+    if (this.shape.length !== rank) {
+      throw new GradproofError(
+        'ERR_SHAPE',
+        `a tensor with ${String(rank)} axes is needed, got ${showShape(this.shape)}`,
+      );
+    }
+    return [...this.shape];
+  }
+
+  get isContiguous(): boolean {
+    if (this.layout === 0) this.layout = isContiguous(this.shape, this.stride) ? 1 : 2;
+    return this.layout === 1;
+  }
+
+  /** True for a tensor that was not made by a recorded op: parameters, inputs, detached results. */
+  get isLeaf(): boolean {
+    return this.node === null;
+  }
+
+  /** Whether gradients flow to (a leaf) or through (a result) this tensor. */
+  get requiresGrad(): boolean {
+    return this.leafRequiresGrad || this.node !== null;
+  }
+
+  set requiresGrad(value: boolean) {
+    if (this.node !== null) {
+      if (value) return;
+      throw new GradproofError('ERR_GRADIENT', 'requiresGrad can only be switched off on a leaf', {
+        hint: 'Use .detach() to get the same values without history.',
+      });
+    }
+    if (value && !isFloat(this.dtype)) {
+      throw new GradproofError('ERR_DTYPE', `only floating dtypes can require a gradient, got ${this.dtype}`);
+    }
+    this.leafRequiresGrad = value;
+  }
+
+  /** Gives the memory back now. Every view of it becomes unusable (ERR_DISPOSED). */
+  dispose(): void {
+    this.storage.release();
+  }
+
+  /** A tensor is not a number: comparing or adding with operators would be silently wrong. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === 'string') return this.toString();
+    throw new GradproofError('ERR_ARGUMENT', 'JavaScript operators do not work on tensors', {
+      hint: 'Use methods (a.lt(b), a.add(b)), or item() for a number.',
+    });
+  }
+}
+
+if (Symbol.dispose !== undefined) {
+  Object.defineProperty(Tensor.prototype, Symbol.dispose, {
+    value(this: Tensor) {
+      this.dispose();
+    },
+  });
+}
+
+/** True for a tensor of this copy of the package; ERR_TWO_COPIES for one of another copy. */
+export function isTensor(value: unknown): value is Tensor {
+  if (value instanceof Tensor) return true;
+  if (typeof value === 'object' && value !== null && BRAND in value) {
+    throw new GradproofError('ERR_TWO_COPIES', 'this tensor belongs to another loaded copy of gradproof', {
+      hint: 'Run `npm ls gradproof` and keep one version; bundlers must treat gradproof as external.',
+    });
+  }
+  return false;
+}
+
+/** A contiguous tensor over a whole storage. */
+export function wrap(storage: Storage, shape: Shape, dtype: DType): Tensor {
+  return new Tensor(storage, shape, contiguousStrides(shape), 0, dtype);
+}
+
+/** Another view of the same storage, without history. */
+export function viewOf(tensor: Tensor, shape: Shape, stride: readonly number[], offset: number): Tensor {
+  return new Tensor(tensor.storage, shape, stride, offset, tensor.dtype);
+}
+
+export type { Device };
