@@ -556,7 +556,7 @@ function leafOf(t: Tensor): Tensor {
 function storeGradient(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   let next: Tensor | undefined = g;
   for (const hook of leaf.hooks ?? []) next = hook(next) ?? next;
-  const have = leaf.gradient;
+  const have = leaf.gradient?.storage.private === true ? null : leaf.gradient;
   if (createGraph) {
     leaf.gradient = have === null ? next : withGrad(true, () => add(have, next));
     return;
@@ -564,6 +564,7 @@ function storeGradient(leaf: Tensor, g: Tensor, createGraph: boolean): void {
   withoutGrad(() => {
     if (have !== null) {
       add_(have, next);
+      state.recorder?.gradient?.(leaf, 'accumulated', have);
       drop(g);
       return;
     }
@@ -577,6 +578,7 @@ function storeGradient(leaf: Tensor, g: Tensor, createGraph: boolean): void {
       next.storage.engine = false;
       next.storage.uses = 0;
     } else drop(g);
+    state.recorder?.gradient?.(leaf, 'fresh', leaf.gradient);
   });
 }
 

@@ -1,5 +1,7 @@
 /** What autograd adds to Tensor. */
 import { GradproofError } from '../errors.js';
+import { bindingChanged } from '../tensor/binding.js';
+import { state } from '../ops/state.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
 import { backward, type BackwardOptions } from './backward.js';
 import { Node } from './tape.js';
@@ -27,6 +29,12 @@ prototype.backward = function (this: Tensor, gradient?: Tensor, options?: Backwa
 
 Object.defineProperty(prototype, 'grad', {
   get(this: Tensor) {
+    if (this.gradient?.storage.private === true) {
+      throw new GradproofError('ERR_CAPTURED_GRAD', 'this gradient was made and used up inside a captured step', {
+        op: 'grad',
+        hint: 'Compile the step with { keepGrads: true } to read gradients afterwards.',
+      });
+    }
     return this.gradient;
   },
   set(this: Tensor, value: Tensor | null) {
@@ -38,6 +46,7 @@ Object.defineProperty(prototype, 'grad', {
       );
     }
     this.gradient = value;
+    state.recorder?.gradient?.(this, value === null ? 'cleared' : 'fresh', value);
   },
 });
 
@@ -53,6 +62,7 @@ prototype.registerHook = function (this: Tensor, hook: TensorHook): () => void {
     this.node.hooks.set(this.slot, list);
   } else list = this.hooks ??= [];
   list.push(hook);
+  bindingChanged();
   return () => {
     const at = list.indexOf(hook);
     if (at >= 0) list.splice(at, 1);

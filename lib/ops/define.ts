@@ -185,7 +185,8 @@ export interface CallOptions {
 // ---- the same without types: what the gateway, the tape and the loops over the registry work with ---------------------
 
 export interface RawDef
-  extends Pick<OpRecord, 'name' | 'doc' | 'dtypes' | 'gradient' | 'samples'>,
+  extends
+    Pick<OpRecord, 'name' | 'doc' | 'dtypes' | 'gradient' | 'samples'>,
     Partial<Pick<OpRecord, 'canonical' | 'infer' | 'reference' | 'view' | 'pointwise'>> {
   readonly inputs: readonly string[];
   readonly attrs: AttrDecls;

@@ -87,7 +87,10 @@ function toRecord(def: RawDef): OpRecord {
     const name = text.replace(/\[\]$/, '');
     return { name, list: text.endsWith('[]'), aux, differentiable: !aux && !(def.nondiff ?? []).includes(name) };
   };
-  const outputs = [...def.outputs.map((text) => output(text, false)), ...(def.aux ?? []).map((text) => output(text, true))];
+  const outputs = [
+    ...def.outputs.map((text) => output(text, false)),
+    ...(def.aux ?? []).map((text) => output(text, true)),
+  ];
   const position = (name: string): number => inputs.findIndex((input) => input.name === name);
   const mutates = (def.mutates ?? []).map(position);
   if (mutates.includes(-1)) bad('mutates names something that is not an input');

@@ -10,6 +10,10 @@ export interface Recorder {
   viewed?(op: OpRecord, input: Tensor, output: Tensor): void;
   /** An op call, whether it ran a kernel or its reference. */
   called?(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs): void;
+  /** A leaf's `.grad` was cleared, assigned fresh, or accumulated into. */
+  gradient?(leaf: Tensor, how: 'cleared' | 'fresh' | 'accumulated', value: Tensor | null): void;
+  /** A module's forward runs: its train flag and tensors belong to the guards. */
+  entered?(module: object): void;
   /** The source line of the running call, for nodes made while recording. */
   line?(): string;
   /** The host asked for values (`item`, `data`): a cut if the tensor has history, an error while capturing. */

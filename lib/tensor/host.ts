@@ -6,7 +6,7 @@ import { dtypeSize, type DType } from './dtype.js';
 import { bf16FromNumber, bf16ToNumber, f16FromNumber, f16ToNumber } from './half.js';
 import { numel, showShape, type Shape } from './shape.js';
 import { allocate, assertLive } from './storage.js';
-import type { Tensor} from './tensor.js';
+import type { Tensor } from './tensor.js';
 import { wrap } from './tensor.js';
 
 export type TypedArray =

@@ -4,7 +4,11 @@ import { Code } from '../native/addon.js';
 import { collectNow } from '../native/memory.js';
 import { addon, nativeError, type Device } from '../native/runtime.js';
 
+let nextId = 1;
+
 export class Storage {
+  /** Never reused: recordings name storages by it without keeping them alive. */
+  readonly id = nextId++;
   /** The addon's handle; 0 before allocation and after release. */
   handle = 0;
   /** Bumped by every write, whoever writes; views share it. A saved tensor with an older version is an error. */
@@ -13,10 +17,14 @@ export class Storage {
   uses = 0;
   /** Made by the backward engine and not handed to anybody: released as soon as `uses` is 0. */
   engine = false;
+  /** Stands for a gradient that lives only inside a captured program. */
+  private = false;
   readonly device: Device;
   readonly bytes: number;
   /** The value of a 0-d constant made from a JavaScript number, so that capture can compare it. */
   constant: number | undefined = undefined;
+  /** Where the value of a 0-d scalar comes from; a captured step asks again before every run. */
+  refresh: (() => number) | undefined = undefined;
 
   constructor(device: Device, bytes: number) {
     this.device = device;

@@ -4,6 +4,7 @@
  */
 import { GradproofError } from '../errors.js';
 import type { Device } from '../native/runtime.js';
+import { bindingChanged } from './binding.js';
 import { isFloat, type DType } from './dtype.js';
 import { contiguousStrides, isContiguous, numel, showShape, type Shape } from './shape.js';
 import type { Storage } from './storage.js';
@@ -102,6 +103,7 @@ export class Tensor {
     if (value && !isFloat(this.dtype)) {
       throw new GradproofError('ERR_DTYPE', `only floating dtypes can require a gradient, got ${this.dtype}`);
     }
+    if (this.leafRequiresGrad !== value) bindingChanged();
     this.leafRequiresGrad = value;
   }
 
