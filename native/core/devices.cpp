@@ -65,6 +65,7 @@ int32_t find_or_adopt_cpu(const char *name, Backend **out) {
 }
 
 void close_device(Device *d) {
+  d->api->synchronize(d->context);
   d->allocator.reset();
   if (d->status != nullptr) d->api->pinned_release(d->context, d->status, sizeof(gp_status));
   d->api->close(d->context);
@@ -161,18 +162,34 @@ int32_t collect_status(Device *d, gp_status *out) {
   if (code == GP_OK) return GP_OK;
   *out = *d->status;
   *d->status = gp_status{};
-  return code;
+  auto position = static_cast<long long>(out->position);
+  if (out->sequence < 0) {
+    int64_t packed = -(out->sequence + 1);
+    out->reserved = static_cast<int32_t>(packed >> 24);
+    out->sequence = packed & ((1 << 24) - 1);
+    return fail(code, "%s:%d: instruction %lld of program %d failed at position %lld with value %.17g",
+                d->backend->name.c_str(), d->index, static_cast<long long>(out->sequence), out->reserved, position,
+                out->value);
+  }
+  return fail(code, "%s:%d: launch %lld failed at position %lld with value %.17g", d->backend->name.c_str(), d->index,
+              static_cast<long long>(out->sequence), position, out->value);
+}
+
+// The cell says more than the code, so it goes first.
+static int32_t settle(Device *d, int32_t code, const char *what, gp_status *out) {
+  if (int32_t reported = collect_status(d, out); reported != GP_OK) return reported;
+  if (code == GP_OK) return GP_OK;
+  *out = gp_status{0, code, 0, 0, 0};
+  return fail(code, "%s:%d: %s failed: %s", d->backend->name.c_str(), d->index, what, d->api->last_error());
 }
 
 int32_t synchronize(Device *d, gp_status *out) {
-  int32_t code = d->api->synchronize(d->context);
-  int32_t reported = collect_status(d, out);
-  if (reported != GP_OK) return reported;
-  if (code != GP_OK) {
-    *out = gp_status{0, code, 0, 0, 0};
-    fail(code, "%s:%d: %s", d->backend->name.c_str(), d->index, d->api->last_error());
-  }
-  return code;
+  return settle(d, d->api->synchronize(d->context), "synchronisation", out);
+}
+
+int32_t fetch(Device *d, void *host, const void *from, size_t bytes, gp_status *out) {
+  return settle(d, bytes == 0 ? static_cast<int32_t>(GP_OK) : d->api->download(d->context, host, from, bytes),
+                "download", out);
 }
 
 void close_devices() {

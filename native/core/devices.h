@@ -55,10 +55,18 @@ int32_t open_device(const char *backend, int32_t index);
 int32_t load_backend(const char *path, const Backend **out);
 std::vector<const Backend *> backends();
 
-// Waits for the device and reads its status cell (asynchronous devices): GP_OK, or the failure in `out`, cleared.
-int32_t synchronize(Device *device, gp_status *out);
-// Reads and clears the cell of an asynchronous device after something that waited for it.
+// Launches of programs on asynchronous devices carry both numbers in one negative sequence.
+inline int64_t late_sequence(int32_t program, int64_t index) {
+  return -((static_cast<int64_t>(program) << 24 | index) + 1);
+}
+
+// Reads and clears the cell of an asynchronous device after something that waited for it. GP_OK, or the failure with
+// words; `out->reserved` is the program's number (0: an eager launch), `out->sequence` its instruction or the launch.
 int32_t collect_status(Device *device, gp_status *out);
+// Waits for the device; a failure comes as from collect_status.
+int32_t synchronize(Device *device, gp_status *out);
+// Reads device memory, after everything enqueued; a failure comes as from collect_status.
+int32_t fetch(Device *device, void *host, const void *from, size_t bytes, gp_status *out);
 
 // Ends with the last environment: returns all memory and closes every context. Devices open again when asked for.
 void close_devices();

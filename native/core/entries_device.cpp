@@ -160,7 +160,7 @@ napi_value synchronize_device(Environment *e, napi_env env, napi_callback_info i
   e->settle_device(d->number);
   gp_status status{};
   int32_t code = synchronize(d, &status);
-  return integer(env, code == GP_OK ? GP_OK : e->answer_late(d, &status));
+  return integer(env, code == GP_OK ? GP_OK : e->answer(code, status));
 }
 
 napi_value set_threads(Environment *, napi_env env, napi_callback_info info) {

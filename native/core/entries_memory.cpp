@@ -93,15 +93,9 @@ napi_value read(Environment *e, napi_env env, napi_callback_info info) {
     return integer(env, code);
   Device *d = s->device;
   e->settle_device(d->number);
-  if (target.length > 0) {
-    int32_t code = d->api->download(d->context, target.data, at(s, offset), target.length);
-    if (code != GP_OK && d->status == nullptr)
-      return integer(env, fail(code, "download failed: %s", d->api->last_error()));
-  }
-  if (d->asynchronous) {
-    gp_status status{};
-    if (collect_status(d, &status) != GP_OK) return integer(env, e->answer_late(d, &status));
-  }
+  gp_status status{};
+  int32_t code = fetch(d, target.data, at(s, offset), target.length, &status);
+  if (code != GP_OK) return integer(env, e->answer(code, status));
   return integer(env, GP_OK);
 }
 
@@ -117,11 +111,8 @@ struct ReadJob final : Job {
   std::string words;
 
   void run() override {
-    if (!bytes.empty()) {
-      code = device->api->download(device->context, bytes.data(), from, bytes.size());
-      if (code != GP_OK) words = device->api->last_error();
-    }
-    if (device->asynchronous && collect_status(device, &status) != GP_OK) code = status.code;
+    code = fetch(device, bytes.data(), from, bytes.size(), &status);
+    if (code != GP_OK) words = last_error();
   }
 
   void settle(Environment *e, bool resolve) override {
@@ -136,10 +127,9 @@ struct ReadJob final : Job {
         } else {
           code = fail(GP_BAD_ARGUMENT, "the target of readAsync was detached or resized meanwhile");
         }
-      } else if (status.code != GP_OK) {
-        e->answer_late(device, &status);
       } else if (code != GP_OK) {
-        fail(code, "download failed: %s", words.c_str());
+        fail(code, "%s", words.c_str());
+        e->answer(code, status);
       }
       napi_resolve_deferred(e->env, deferred, integer(e->env, code));
     }
@@ -194,8 +184,9 @@ napi_value copy(Environment *e, napi_env env, napi_callback_info info) {
     return integer(env, code == GP_OK ? GP_OK : fail(code, "copy failed: %s", d->api->last_error()));
   }
   std::vector<char> host(n);
-  code = s->api->download(s->context, host.data(), source, n);
-  if (code != GP_OK) return integer(env, fail(code, "download failed: %s", s->api->last_error()));
+  gp_status status{};
+  code = fetch(s, host.data(), source, n, &status);
+  if (code != GP_OK) return integer(env, e->answer(code, status));
   code = d->api->upload(d->context, target, host.data(), n);
   return integer(env, code == GP_OK ? GP_OK : fail(code, "upload failed: %s", d->api->last_error()));
 }

@@ -190,7 +190,6 @@ struct RunJob final : Job {
       answer = numbers(e->env, bound.handles.data(), bound.handles.size());
     } else {
       release_outputs(e, bound);
-      if (status.sequence < 0 && p != nullptr) status.sequence = -(status.sequence + 1) & ((1 << 24) - 1);
       fail(code, "%s", words.c_str());
       double failure[] = {static_cast<double>(code), static_cast<double>(status.sequence),
                           static_cast<double>(status.position), status.value};

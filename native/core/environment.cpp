@@ -1,7 +1,5 @@
 #include "environment.h"
 
-#include <cinttypes>
-
 #include "../cpu/threads.h"
 #include "error.h"
 #include "loader.h"
@@ -37,8 +35,8 @@ void clean_up(void *data) {
   delete e;
   std::lock_guard<std::mutex> lock(environments_mutex);
   if (--environments > 0) return;
+  close_devices();  // what stands in their queues still runs, with the pool's help
   shutdown_threads();
-  close_devices();
 }
 
 }  // namespace
@@ -91,26 +89,8 @@ int32_t Environment::answer(int32_t code, const gp_status &s) {
   block[1] = static_cast<double>(s.sequence);
   block[2] = static_cast<double>(s.position);
   block[3] = s.value;
-  block[4] = 0;
+  block[4] = s.reserved;
   return code;
-}
-
-int32_t Environment::answer_late(Device *d, gp_status *s) {
-  int64_t program = 0;
-  if (s->sequence < 0) {
-    int64_t packed = -(s->sequence + 1);
-    program = packed >> 24;
-    s->sequence = packed & ((1 << 24) - 1);
-    fail(s->code,
-         "%s:%d failed at position %" PRId64 " with value %.17g (program %" PRId64 ", instruction %" PRId64 ")",
-         d->backend->name.c_str(), d->index, s->position, s->value, program, s->sequence);
-  } else if (s->sequence > 0) {
-    fail(s->code, "%s:%d failed at position %" PRId64 " with value %.17g (launch %" PRId64 ")",
-         d->backend->name.c_str(), d->index, s->position, s->value, s->sequence);
-  }
-  answer(s->code, *s);
-  if (block != nullptr) block[4] = static_cast<double>(program);
-  return s->code;
 }
 
 }  // namespace gp

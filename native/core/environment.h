@@ -48,8 +48,6 @@ struct Environment {
 
   // Writes a failure where JavaScript looks for it; returns `code`.
   int32_t answer(int32_t code, const gp_status &status);
-  // The failure of a launch on an asynchronous device, put into words.
-  int32_t answer_late(Device *device, gp_status *status);
 };
 
 // Creates the environment's data, its thread-safe function and its clean-up hook.

@@ -32,9 +32,6 @@ class Program {
   int32_t in_flight = 0;  // asynchronous runs that are not settled
   bool released = false;  // goes when in_flight is 0
 
-  // A sequence on an asynchronous device is negative for programs and holds both numbers.
-  static int64_t late_sequence(int32_t id, int64_t index) { return -((static_cast<int64_t>(id) << 24 | index) + 1); }
-
  private:
   enum Kind { kArena, kExternal, kOutput };
   struct Slot {
