@@ -71,7 +71,7 @@ char *at(Storage *s, double offset) { return static_cast<char *>(s->block.data) 
 napi_value write(Environment *e, napi_env env, napi_callback_info info) {
   Arguments<3> a(env, info);
   Bytes source;
-  Storage *s;
+  Storage *s = nullptr;
   if (!view_bytes(env, a.at[2], &source)) return integer(env, fail(GP_BAD_ARGUMENT, "write needs a typed array"));
   double offset = a.number(env, 1);
   if (int32_t code = range(e, a.number(env, 0), offset, static_cast<double>(source.length), &s); code != GP_OK)
@@ -86,7 +86,7 @@ napi_value write(Environment *e, napi_env env, napi_callback_info info) {
 napi_value read(Environment *e, napi_env env, napi_callback_info info) {
   Arguments<3> a(env, info);
   Bytes target;
-  Storage *s;
+  Storage *s = nullptr;
   if (!view_bytes(env, a.at[2], &target)) return integer(env, fail(GP_BAD_ARGUMENT, "read needs a typed array"));
   double offset = a.number(env, 1);
   if (int32_t code = range(e, a.number(env, 0), offset, static_cast<double>(target.length), &s); code != GP_OK)
@@ -166,7 +166,7 @@ napi_value read_async(Environment *e, napi_env env, napi_callback_info info) {
 napi_value copy(Environment *e, napi_env env, napi_callback_info info) {
   Arguments<5> a(env, info);
   double to_offset = a.number(env, 1), from_offset = a.number(env, 3), length = a.number(env, 4);
-  Storage *to, *from;
+  Storage *to = nullptr, *from = nullptr;
   if (!(length >= 0) || length != static_cast<double>(static_cast<int64_t>(length)))
     return integer(env, fail(GP_BAD_ARGUMENT, "a length in bytes must be a whole number, got %.17g", length));
   if (int32_t code = range(e, a.number(env, 0), to_offset, length, &to); code != GP_OK) return integer(env, code);

@@ -83,7 +83,8 @@ int cgroup_cpus() {
     at = end + 1;
     size_t a = line.find(':'), b = a == std::string::npos ? a : line.find(':', a + 1);
     if (b == std::string::npos) continue;
-    std::string controllers = "," + line.substr(a + 1, b - a - 1) + ",", group = line.substr(b + 1);
+    std::string controllers = line.substr(a + 1, b - a - 1), group = line.substr(b + 1);
+    controllers.insert(size_t{0}, 1, ',').append(1, ',');
     if (controllers == ",,") {
       limit =
           tighter(limit, quota_upwards("/sys/fs/cgroup", group, [](const std::string &dir) {
