@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 const casts = (assertionStyle) => ['error', { assertionStyle }];
 
 export default tseslint.config(
-  { ignores: ['build/', 'dist/', 'prebuilds/', 'coverage/', 'runs/'] },
+  { ignores: ['build/', 'dist/', 'prebuilds/', 'coverage/', 'runs/', '.cache/'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],

@@ -29,10 +29,14 @@ export function bundleOptions(missing: string[] = []): BuildOptions {
 if (process.argv[1] === import.meta.filename) {
   const missing: string[] = [];
   const options = bundleOptions(missing);
-  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  // While watching, declarations stay as they were.
+  const bundlesOnly = process.argv.includes('--no-types');
+  if (!bundlesOnly) rmSync(join(root, 'dist'), { recursive: true, force: true });
   for (const word of missing) console.log(`  dist/${word}.js: not built, lib/${word}.ts does not exist`);
   if (Object.keys(options.entryPoints ?? {}).length > 0) {
     await build(options);
+  }
+  if (!bundlesOnly && Object.keys(options.entryPoints ?? {}).length > 0) {
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     const declarations = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], {
       stdio: 'inherit',

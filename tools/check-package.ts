@@ -1,0 +1,162 @@
+/**
+ * Packs the package, installs the tarball into an empty folder and uses it as a user would: ESM, CommonJS, TypeScript,
+ * the command. Needs a finished set-up. Where prebuilds/ is empty, the addon of build/Release is packed.
+ */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from './house/files.js';
+
+const windows = process.platform === 'win32';
+let passed = 0;
+const failures: string[] = [];
+
+function check(what: string, work: () => void): void {
+  try {
+    work();
+    passed++;
+    console.log(`  ✓ ${what}`);
+  } catch (error) {
+    failures.push(what);
+    console.log(`  ✗ ${what}\n${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function run(file: string, args: readonly string[], cwd: string): string {
+  // The user's folder knows nothing of this checkout.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(?:npm_|GRADPROOF_|NODE_)/.test(name)),
+  );
+  const { error, status, stdout, stderr } = spawnSync(file, args, { cwd, env, encoding: 'utf8', shell: windows });
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${status ?? 'a signal'}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+function expect(condition: boolean, otherwise: string): void {
+  if (!condition) throw new Error(otherwise);
+}
+
+/** Puts the built addon where a release has it; returns how to take it away again. */
+function ensurePrebuild(): () => void {
+  const folder = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+  if (existsSync(folder)) return () => undefined;
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(join(root, 'build/Release/gradproof.node'), join(folder, 'gradproof.node'));
+  return () => rmSync(folder, { recursive: true });
+}
+
+const programs = {
+  'use.mjs': `
+    import * as gp from 'gradproof';
+    const x = gp.tensor([1, 2, 3], { requiresGrad: true });
+    x.mul(x).sum().backward();
+    if (String(x.grad.toArray(1)) !== '2,4,6') throw new Error('gradient of x² is ' + x.grad);
+  `,
+  'use.cjs': `
+    const gp = require('gradproof');
+    const model = new gp.nn.Linear(3, 1);
+    const opt = new gp.optim.SGD(model.parameters(), { lr: 0.1 });
+    const loss = model.forward(gp.ones([2, 3])).square().mean();
+    loss.backward();
+    opt.step();
+    if (!(loss.item() >= 0)) throw new Error('loss is ' + loss.item());
+  `,
+  'use.ts': `
+    import * as gp from 'gradproof';
+    import { nn, optim } from 'gradproof';
+    class Twice extends nn.Module {
+      readonly inner = new nn.Linear(4, 4);
+      override forward(x: gp.Tensor): gp.Tensor { return this.inner.forward(x).mul(2); }
+    }
+    const model = new Twice();
+    const opt = new optim.AdamW(model.parameters(), { lr: 3e-4, weightDecay: 0.1 });
+    const step = gp.compile((x: gp.Tensor) => {
+      opt.zeroGrad();
+      const loss = model.forward(x).square().mean();
+      loss.backward();
+      opt.step();
+      return loss;
+    });
+    const value: number = step(gp.randn([2, 4])).item();
+    // @ts-expect-error an unknown option does not compile
+    gp.tensor([1], { requireGrad: true });
+    declare module 'gradproof' { interface Tensor { twice(): Tensor } }
+    export const twice: (x: gp.Tensor) => gp.Tensor = (x) => x.twice();
+    export default value;
+  `,
+};
+
+const place = mkdtempSync(join(tmpdir(), 'gradproof-package-'));
+const removePrebuild = ensurePrebuild();
+try {
+  const packed = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', place], root);
+  // npm may print notices before its JSON.
+  const files = [...packed.matchAll(/"path": "([^"]+)"/g)].map((match) => match[1]!);
+  const tarball = /"filename": "([^"]+)"/.exec(packed)?.[1] ?? '';
+  const manifest = readFileSync(join(root, 'package.json'), 'utf8');
+
+  check('the tarball has what a user needs', () => {
+    const wanted = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/index.js', 'dist/cli.js'];
+    const absent = [...wanted, 'dist/types/index.d.ts'].filter((file) => !files.includes(file));
+    expect(absent.length === 0, `not in it: ${absent.join(', ')}`);
+    expect(
+      files.some((file) => /^prebuilds\/.+\/gradproof.*\.node$/.test(file)),
+      'no prebuilt addon in it',
+    );
+    expect(
+      files.some((file) => /^docs\/.+\.md$/.test(file)),
+      'no docs in it',
+    );
+  });
+  check('the tarball has no binding.gyp, no sources, no test backend, and no script runs at its install', () => {
+    const surplus = files.filter((file) => /^(?:binding\.gyp|lib\/|native\/|test\/|tools\/)|backend_fake/.test(file));
+    expect(surplus.length === 0, `in it: ${surplus.join(', ')}`);
+    expect(!/"(?:pre|post)?install"|"prepare"/.test(manifest), 'package.json has an install script');
+  });
+
+  const user = join(place, 'user');
+  mkdirSync(user);
+  writeFileSync(join(user, 'package.json'), '{ "name": "user", "private": true }\n');
+  for (const [file, text] of Object.entries(programs)) writeFileSync(join(user, file), text);
+  check('npm install', () => run('npm', ['install', join(place, tarball)], user));
+  // From the lock file: here npm would run a build for a package with a binding.gyp.
+  check('npm ci', () => {
+    run('npm', ['ci'], user);
+    expect(!existsSync(join(user, 'node_modules/gradproof/build')), 'npm ci has built something');
+  });
+  check('import from an ES module', () => run(process.execPath, ['use.mjs'], user));
+  check('require from CommonJS', () => run(process.execPath, ['use.cjs'], user));
+  for (const [module, resolution] of [
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ] as const) {
+    check(`TypeScript, strict, moduleResolution ${resolution}`, () => {
+      const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
+      const types = ['--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node'];
+      const where = [
+        '--typeRoots',
+        join(root, 'node_modules/@types'),
+        '--module',
+        module,
+        '--moduleResolution',
+        resolution,
+      ];
+      run(
+        process.execPath,
+        [join(root, 'node_modules/typescript/bin/tsc'), ...options, ...types, ...where, 'use.ts'],
+        user,
+      );
+    });
+  }
+  check('the command', () => {
+    const command = join(user, 'node_modules/.bin', windows ? 'gradproof.cmd' : 'gradproof');
+    expect(run(command, ['train', '--help'], user).includes('--steps'), 'gradproof train --help does not name --steps');
+  });
+} finally {
+  removePrebuild();
+  rmSync(place, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failures.length} failed`);
+if (failures.length > 0) process.exitCode = 1;
