@@ -2,7 +2,7 @@
 # Names no source file: they stand in native/sources.json, the kernels' flags in native/cpu/isa.json.
 {
   'variables': {
-    'warnings': ['-Wall', '-Wextra', '<!@(node -p "process.env.GRADPROOF_WERROR === \'1\' ? \'-Werror\' : \'\'")'],
+    'warnings': ['<!@(node native/sources.js warnings)'],
   },
   'target_defaults': {
     'cflags!': ['-Wno-unused-parameter'],
@@ -46,20 +46,24 @@
         ['target_arch == "x64"', { 'dependencies': ['cpu_avx2', 'cpu_avx512'] }],
       ],
     },
-    {
-      'target_name': 'backend_fake',
-      'type': 'shared_library',
-      'product_dir': '<(module_root_dir)/build/backends',
-      'product_extension': 'so',
-      'sources': ['<!@(node native/sources.js fake)'],
-      'include_dirs': ['native/include'],
-      'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
-      'cflags_cc': ['-std=c++20', '-fvisibility=hidden', '<@(warnings)'],
-      'conditions': [['OS == "linux"', { 'libraries': ['-lpthread'] }]],
-      'xcode_settings': { 'CLANG_CXX_LANGUAGE_STANDARD': 'c++20', 'MACOSX_DEPLOYMENT_TARGET': '11.0' },
-    },
   ],
   'conditions': [
+    ['"<!(node native/sources.js count fake)" != "0"', {
+      'targets': [
+        {
+          'target_name': 'backend_fake',
+          'type': 'shared_library',
+          'product_dir': '<(module_root_dir)/build/backends',
+          'product_extension': 'so',
+          'sources': ['<!@(node native/sources.js fake)'],
+          'include_dirs': ['native/include'],
+          'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+          'cflags_cc': ['-std=c++20', '-fvisibility=hidden', '<@(warnings)'],
+          'conditions': [['OS == "linux"', { 'libraries': ['-lpthread'] }]],
+          'xcode_settings': { 'CLANG_CXX_LANGUAGE_STANDARD': 'c++20', 'MACOSX_DEPLOYMENT_TARGET': '11.0' },
+        },
+      ],
+    }],
     ['target_arch == "x64"', {
       'targets': [
         {

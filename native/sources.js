@@ -3,6 +3,8 @@
 //   node native/sources.js kernels avx2  files compiled for one instruction set
 //   node native/sources.js define        X(word) for every kernel: the value of GP_KERNELS
 //   node native/sources.js flags avx2 x64
+//   node native/sources.js warnings      -Werror among them when GRADPROOF_WERROR=1
+//   node native/sources.js count fake    how many files the group has
 //   node native/sources.js version       of package.json
 import { readFileSync } from 'node:fs';
 
@@ -23,6 +25,8 @@ const answers = {
     const flags = read('./cpu/isa.json');
     return [...flags.all, ...flags[arch][isa]];
   },
+  warnings: () => [...read('./cpu/isa.json').warnings, ...(process.env.GRADPROOF_WERROR === '1' ? ['-Werror'] : [])],
+  count: ([group]) => [(sources[group] ?? []).length],
   version: () => [read('../package.json').version],
 };
 if (form !== undefined) {

@@ -3,7 +3,7 @@
 //   node tools/setup.mjs             all steps
 //   node tools/setup.mjs native ts   only these (packages are always looked at)
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { checkNode, checkTools } from './setup/requirements.mjs';
@@ -57,10 +57,13 @@ async function packages() {
   await step('Install packages (npm ci)', () => command('npm', ['ci'], { shell: process.platform === 'win32' }));
 }
 
+const sources = () => JSON.parse(readFileSync(join(root, 'native/sources.json'), 'utf8'));
+
 async function native() {
   const environment = ['CC', 'CXX', 'CFLAGS', 'CXXFLAGS', 'GRADPROOF_WERROR'].map((name) => process.env[name] ?? '');
   const hash = hashInputs(['binding.gyp', 'native', 'package.json'], [process.platform, process.arch, ...environment]);
-  const outputs = ['build/Release/gradproof.node', 'build/backends/backend_fake.so'];
+  const outputs = ['build/Release/gradproof.node'];
+  if (sources().fake.length > 0) outputs.push('build/backends/backend_fake.so');
   if (readStamp('native') === hash && outputs.every((file) => existsSync(join(root, file)))) return;
   const { env, compiler } = checkTools();
   const cores = String(process.env.GRADPROOF_JOBS ?? availableParallelism());

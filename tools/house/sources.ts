@@ -15,6 +15,7 @@ const groups = new Set([
   'cuda',
   'emulator',
   'test',
+  'test_isa',
 ]);
 
 /** The lists of sources.json; throws when its shape is not that of a record of string lists. */
