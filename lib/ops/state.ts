@@ -15,7 +15,7 @@ export interface Recorder {
   /** A module's forward runs: its train flag and tensors belong to the guards. */
   entered?(module: object): void;
   /** The source line of the running call, for nodes made while recording. */
-  line?(): string;
+  line?(): string | undefined;
   /** The host asked for values (`item`, `data`): a cut if the tensor has history, an error while capturing. */
   hostRead?(tensor: Tensor, how: string): void;
   /** The host wrote values into a tensor (`tensor(data)`, `assign`). */

@@ -1,0 +1,308 @@
+/**
+ * `compile(step)`: calls one and two run eagerly and are recorded and compared; from the third on the whole step is one
+ * native call. What the step's JavaScript would do differently on a later call is either an input of the program or an
+ * error that names the line; nothing is frozen in silence.
+ */
+import { GradproofError } from '../errors.js';
+import { openDevice, type Device } from '../native/runtime.js';
+import { fromHost } from '../tensor/host.js';
+import { Storage } from '../tensor/storage.js';
+import { Tensor } from '../tensor/tensor.js';
+import { state } from '../ops/state.js';
+import { assertSameProgram, gradientsDiffer } from './compare.js';
+import { canonicalArgument, flatten, Guard, rebuild } from './guards.js';
+import { operands, plan } from './plan.js';
+import { Program } from './program.js';
+import { Recording, where, type Operand } from './record.js';
+import { userLine } from './lines.js';
+
+export interface CompileOptions {
+  /** Keep `.grad` of every leaf readable after the step (costs its memory). Default false. */
+  readonly keepGrads?: boolean | undefined;
+  /** Most programs kept, one per combination of shapes, modes and flags. Default 16. */
+  readonly maxPrograms?: number | undefined;
+}
+
+export interface Compiled<A extends readonly unknown[], R> {
+  (...args: A): R;
+  /** The same step on a thread of its own: the event loop stays free. */
+  async(...args: A): Promise<R>;
+  /** The programs captured so far. */
+  readonly programs: readonly Program[];
+  /** Why a program did not fit, once per new recording. */
+  readonly misses: readonly string[];
+}
+
+/** A result of the step: a storage the program makes, or a tensor from outside. */
+type ResultSource =
+  { readonly output: number; readonly view: Operand } | { readonly tensor: Tensor } | { readonly argument: number };
+
+interface Captured {
+  readonly guard: Guard;
+  readonly program: Program;
+  readonly tree: unknown;
+  readonly results: readonly ResultSource[];
+  /** Leaves whose `.grad` becomes a fresh output. */
+  readonly kept: readonly { readonly leaf: Tensor; readonly output: number; readonly view: Operand }[];
+  /** Leaves whose `.grad` is used up inside. */
+  readonly private: readonly Tensor[];
+  /** Leaves whose `.grad` is null at the end. */
+  readonly cleared: readonly Tensor[];
+}
+
+interface Pending {
+  readonly recording: Recording;
+  readonly guard: Guard;
+}
+
+/** Compiles a step: a synchronous function of tensors (in plain arrays and objects) that does the same work each call. */
+export function compile<A extends readonly unknown[], R>(
+  step: (...args: A) => R,
+  options: CompileOptions = {},
+): Compiled<A, R> {
+  const cache = new Cache(step, options);
+  const call = (...args: A): R => cache.call(args);
+  return Object.defineProperties(Object.assign(call, { async: (...args: A): Promise<R> => cache.callAsync(args) }), {
+    programs: { get: () => cache.programs },
+    misses: { get: () => cache.misses },
+  }) as unknown as Compiled<A, R>;
+}
+
+class Cache<A extends readonly unknown[], R> {
+  readonly misses: string[] = [];
+  readonly #step: (...args: A) => R;
+  readonly #options: CompileOptions;
+  #captured: Captured[] = [];
+  #pending: Pending[] = [];
+
+  constructor(step: (...args: A) => R, options: CompileOptions) {
+    this.#step = step;
+    this.#options = options;
+  }
+
+  get programs(): readonly Program[] {
+    return this.#captured.map(({ program }) => program);
+  }
+
+  call(args: A): R {
+    if (state.recorder !== null) return this.#step(...args); // somebody watches already: be part of their recording
+    const { tensors, rest } = this.#prepare(args);
+    const found = this.#find(tensors, rest);
+    if (found === undefined) return this.#record(args, tensors, rest);
+    return this.#finish(found, tensors, found.program.run(tensors));
+  }
+
+  async callAsync(args: A): Promise<R> {
+    if (state.recorder !== null) return this.#step(...args);
+    const { tensors, rest } = this.#prepare(args);
+    const found = this.#find(tensors, rest);
+    if (found === undefined) return this.#record(args, tensors, rest);
+    return this.#finish(found, tensors, await found.program.runAsync(tensors));
+  }
+
+  #prepare(args: A): { readonly tensors: Tensor[]; readonly rest: unknown[] } {
+    const tensors: Tensor[] = [];
+    const rest: unknown[] = [];
+    flatten(args, tensors, rest);
+    for (let i = 0; i < tensors.length; i++) tensors[i] = canonicalArgument(tensors[i]!);
+    return { tensors, rest };
+  }
+
+  #find(tensors: readonly Tensor[], rest: readonly unknown[]): Captured | undefined {
+    for (let i = 0; i < this.#captured.length; i++) {
+      const captured = this.#captured[i]!;
+      if (!captured.guard.admits(tensors, rest)) continue;
+      if (i > 0) {
+        this.#captured.splice(i, 1);
+        this.#captured.unshift(captured);
+      }
+      return captured;
+    }
+    return undefined;
+  }
+
+  #record(args: A, tensors: readonly Tensor[], rest: readonly unknown[]): R {
+    const first = this.#pending.find(({ guard }) => guard.admits(tensors, rest));
+    const recording = new Recording(tensors);
+    let next = 0;
+    const given = rebuild(args, () => tensors[next++]!);
+    if (!isArguments<A>(given))
+      throw new GradproofError('ERR_INTERNAL', 'arguments lost their form', { op: 'compile' });
+    const result = this.#run(recording, given);
+    const guard = new Guard(tensors, rest, recording, boundLeaves(recording));
+    if (first !== undefined && !gradientsDiffer(first.recording, recording)) {
+      assertSameProgram(first.recording, recording);
+      this.#pending = this.#pending.filter((pending) => pending !== first);
+      this.#add(capture(recording, guard, result, tensors, this.#options));
+    } else {
+      if (first === undefined && this.#captured.length > 0)
+        this.misses.push(this.#captured[0]!.guard.difference(tensors, rest));
+      this.#pending = [...this.#pending.filter((pending) => pending !== first), { recording, guard }].slice(-4);
+    }
+    return result;
+  }
+
+  #run(recording: Recording, args: A): R {
+    state.recorder = recording;
+    let result: R;
+    try {
+      result = this.#step(...args);
+    } finally {
+      state.recorder = null;
+    }
+    if (typeof result === 'object' && result !== null && 'then' in result) {
+      throw new GradproofError('ERR_ASYNC_SCOPE', 'a captured step must be synchronous', {
+        op: 'compile',
+        hint: 'Await the data outside and call step(x, y), or step.async(x, y).',
+      });
+    }
+    return result;
+  }
+
+  #add(captured: Captured): void {
+    this.#captured.unshift(captured);
+    for (const old of this.#captured.splice(this.#options.maxPrograms ?? 16)) old.program.release();
+  }
+
+  #finish(captured: Captured, args: readonly Tensor[], outputs: readonly Storage[]): R {
+    for (const leaf of captured.private) leaf.gradient = usedUp(leaf);
+    for (const leaf of captured.cleared) leaf.gradient = null;
+    for (const { leaf, output, view } of captured.kept) leaf.gradient = viewIn(outputs[output]!, view);
+    let next = 0;
+    const result = rebuild(captured.tree, () => {
+      const source = captured.results[next++]!;
+      if ('tensor' in source) return source.tensor;
+      return 'argument' in source ? args[source.argument]! : viewIn(outputs[source.output]!, source.view);
+    });
+    return this.#typed(result);
+  }
+
+  /** The rebuilt tree has the form of the recorded result. */
+  #typed(result: unknown): R {
+    return result as R;
+  }
+}
+
+function isArguments<A extends readonly unknown[]>(value: unknown): value is A {
+  return Array.isArray(value);
+}
+
+function viewIn(storage: Storage, { shape, stride, offset, dtype }: Operand): Tensor {
+  return new Tensor(storage, shape, stride, offset, dtype);
+}
+
+const markers = new WeakMap<Tensor, Tensor>();
+
+/** Stands in `.grad` of a leaf whose gradient lives only inside the program; reading it is ERR_CAPTURED_GRAD. */
+function usedUp(leaf: Tensor): Tensor {
+  let marker = markers.get(leaf);
+  if (marker === undefined) {
+    const storage = new Storage(leaf.storage.device, 0);
+    storage.private = true;
+    marker = new Tensor(storage, leaf.shape, leaf.stride, 0, leaf.dtype);
+    markers.set(leaf, marker);
+  }
+  return marker;
+}
+
+function* boundLeaves(recording: Recording): Iterable<Tensor> {
+  for (const leaf of recording.gradients.keys()) yield leaf;
+  for (const module of recording.modules) {
+    for (const value of Object.values(module)) if (value instanceof Tensor) yield value;
+  }
+}
+
+/** Whether an instruction after the gradient was made reads it: then it is private to the program. */
+function isConsumed(recording: Recording, made: number): boolean {
+  return recording.instructions.some((instruction) => {
+    let reads = false;
+    operands(instruction, ({ place }, writes) => {
+      if (!writes && place.kind === 'made' && place.index === made) reads = true;
+    });
+    return reads;
+  });
+}
+
+function capture(
+  recording: Recording,
+  guard: Guard,
+  result: unknown,
+  args: readonly Tensor[],
+  options: CompileOptions,
+): Captured {
+  const outputs: number[] = [];
+  const output = (made: number): number => {
+    const at = outputs.indexOf(made);
+    return at >= 0 ? at : outputs.push(made) - 1;
+  };
+  const tensors: Tensor[] = [];
+  flatten(result, tensors, []);
+  const results = tensors.map((t): ResultSource => {
+    if (t.node !== null) {
+      throw new GradproofError(
+        'ERR_CAPTURE',
+        'a captured step returned a tensor with gradient history; outside the step its graph would be cut',
+        {
+          op: 'compile',
+          hint: 'Call backward() inside the step, or return t.detach().',
+        },
+      );
+    }
+    const view = recording.operand(t);
+    if (view.place.kind === 'made') return { output: output(view.place.index), view };
+    return view.place.kind === 'argument' ? { argument: view.place.index } : { tensor: t };
+  });
+  const kept: { leaf: Tensor; output: number; view: Operand }[] = [];
+  const hidden: Tensor[] = [];
+  const cleared: Tensor[] = [];
+  for (const { leaf, last } of recording.gradients.values()) {
+    if (last === null) cleared.push(leaf);
+    else {
+      const view = recording.operand(last);
+      if (view.place.kind !== 'made') continue;
+      if (options.keepGrads === true || !isConsumed(recording, view.place.index))
+        kept.push({ leaf, output: output(view.place.index), view });
+      else hidden.push(leaf);
+    }
+  }
+  const planned = plan(recording, outputs, args.length);
+  const device = deviceOf(recording, args);
+  const program = new Program(
+    planned,
+    device,
+    args.map((t) => t.storage.bytes),
+  );
+  return { guard, program, tree: result, results, kept, private: hidden, cleared };
+}
+
+function deviceOf(recording: Recording, args: readonly Tensor[]): Device {
+  const first = args[0]?.storage.device;
+  if (first !== undefined) return first;
+  for (const instruction of recording.instructions) {
+    let device: Device | undefined;
+    operands(instruction, ({ place }) => {
+      if (place.kind === 'leaf') device ??= place.storage.device;
+    });
+    if (device !== undefined) return device;
+  }
+  return openDevice(state.device);
+}
+
+/**
+ * A 0-d tensor whose value is asked for before every run: `const beta = gp.scalar(() => schedule(step))`. Use it where a
+ * JavaScript number that changes would otherwise be frozen into a captured step.
+ */
+export function scalar(value: () => number): Tensor {
+  const now = value();
+  if (typeof now !== 'number') {
+    throw new GradproofError(
+      'ERR_ARGUMENT',
+      `the function must return a number, got ${typeof now}${where(userLine())}`,
+      { op: 'scalar' },
+    );
+  }
+  const tensor = fromHost(now, 'f32', openDevice(state.device));
+  tensor.storage.refresh = value;
+  tensor.storage.constant = now;
+  return tensor;
+}

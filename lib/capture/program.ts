@@ -1,0 +1,239 @@
+/** A program: a plan handed to the native side, run in one call, printable and measurable. */
+import { GradproofError } from '../errors.js';
+import { Code, PROGRAM_VERSION } from '../native/addon.js';
+import { collectIfDue, collectNow } from '../native/memory.js';
+import { addon, block, nativeError, type Device } from '../native/runtime.js';
+import { dtypeNumber } from '../tensor/dtype.js';
+import { writeHost } from '../tensor/host.js';
+import { Storage } from '../tensor/storage.js';
+import { Tensor } from '../tensor/tensor.js';
+import { listOf, type Plan } from './plan.js';
+import { where, type Instruction, type Operand } from './record.js';
+
+export interface ProgramMemory {
+  /** Bytes of the arena that all intermediate values share. */
+  readonly arena: number;
+  /** The largest sum of intermediate bytes alive at once: no plan can need less. */
+  readonly lowerBound: number;
+  /** Bytes of parameters, state and other bound tensors. */
+  readonly bound: number;
+  /** Bytes of one run's results. */
+  readonly outputs: number;
+}
+
+export interface ProfileRow {
+  readonly op: string;
+  readonly at: string | undefined;
+  readonly shape: string;
+  /** Mean nanoseconds of one run. */
+  readonly ns: number;
+  /** Part of the whole, 0 to 1. */
+  readonly share: number;
+}
+
+export class Program {
+  readonly #id: number;
+  readonly #plan: Plan;
+  readonly #device: Device;
+  readonly #handles: Float64Array;
+  readonly #scalars: readonly { readonly storage: Storage; readonly tensor: Tensor }[];
+  readonly #outputBytes: readonly number[];
+  #profiling = false;
+
+  /** @internal */
+  constructor(plan: Plan, device: Device, argumentBytes: readonly number[]) {
+    this.#plan = plan;
+    this.#device = device;
+    this.#id = addon().createProgram(encode(plan, device, argumentBytes));
+    if (this.#id < 0) throw nativeError(this.#id, 'compile');
+    this.#handles = new Float64Array(plan.externals.length);
+    this.#outputBytes = plan.slots.filter(({ kind }) => kind === 'output').map(({ bytes }) => bytes);
+    this.#scalars = plan.externals
+      .filter((external): external is Storage => external instanceof Storage && external.refresh !== undefined)
+      .map((storage) => ({ storage, tensor: new Tensor(storage, [], [], 0, storage.bytes === 8 ? 'f64' : 'f32') }));
+  }
+
+  #bind(args: readonly Tensor[]): void {
+    for (const { storage, tensor } of this.#scalars) {
+      const value = storage.refresh?.() ?? NaN;
+      if (!Object.is(value, storage.constant)) {
+        writeHost(tensor, value);
+        storage.constant = value;
+      }
+    }
+    this.#plan.externals.forEach((external, i) => {
+      this.#handles[i] = typeof external === 'number' ? args[external]!.storage.handle : external.handle;
+    });
+  }
+
+  #touch(args: readonly Tensor[]): void {
+    for (const i of this.#plan.written) {
+      const external = this.#plan.externals[i]!;
+      (typeof external === 'number' ? args[external]!.storage : external).version++;
+    }
+  }
+
+  #owners(): Storage[] {
+    return this.#outputBytes.map((bytes) => new Storage(this.#device, bytes));
+  }
+
+  /** @internal Runs once; the fresh storages of the outputs, in the plan's order. */
+  run(args: readonly Tensor[]): Storage[] {
+    collectIfDue();
+    this.#bind(args);
+    let owners = this.#owners();
+    let code = addon().runProgram(this.#id, this.#handles, ...owners);
+    if ((code === Code.OutOfMemory || code === Code.OutOfHandles) && block[1] === -1) {
+      collectNow(true);
+      owners = this.#owners();
+      code = addon().runProgram(this.#id, this.#handles, ...owners);
+    }
+    this.#touch(args);
+    if (code !== Code.Ok) throw this.#failure(code, block[1]!, block[2]!, block[3]!);
+    owners.forEach((owner, i) => (owner.handle = block[i]!));
+    return owners;
+  }
+
+  /** @internal Runs on the addon's own thread. */
+  async runAsync(args: readonly Tensor[]): Promise<Storage[]> {
+    collectIfDue();
+    this.#bind(args);
+    const owners = this.#owners();
+    this.#touch(args);
+    const answer = await addon().runProgramAsync(this.#id, this.#handles, owners);
+    const code = answer[0] ?? 0;
+    if (code < 0) throw this.#failure(code, answer[1]!, answer[2]!, answer[3]!);
+    owners.forEach((owner, i) => (owner.handle = answer[i]!));
+    return owners;
+  }
+
+  #failure(code: number, index: number, position: number, value: number): GradproofError {
+    const instruction = this.#plan.instructions[index];
+    const error = nativeError(code, instruction?.op.name ?? 'compile', position, value);
+    if (instruction?.at === undefined) return error;
+    return new GradproofError(error.code, `${error.message.replace(/^\[[^\]]*\] /, '')}${where(instruction.at)}`, {
+      op: instruction.op.name,
+      cause: error,
+      details: { ...error.details, at: instruction.at },
+    });
+  }
+
+  /** Number of kernel calls in one run. */
+  get length(): number {
+    return this.#plan.instructions.length;
+  }
+
+  memory(): ProgramMemory {
+    let bound = 0;
+    for (const external of this.#plan.externals) if (external instanceof Storage) bound += external.bytes;
+    return {
+      arena: this.#plan.arenaBytes,
+      lowerBound: this.#plan.lowerBound,
+      bound,
+      outputs: this.#outputBytes.reduce((sum, bytes) => sum + bytes, 0),
+    };
+  }
+
+  /** Starts measuring on the first call; afterwards the mean time of every instruction since then. */
+  profile(): ProfileRow[] {
+    const times = addon().profileProgram(this.#id, true);
+    if (!this.#profiling) this.#profiling = true;
+    const runs = Math.max(1, times[times.length - 1] ?? 1);
+    let total = 0;
+    for (let i = 0; i < times.length - 1; i++) total += times[i]!;
+    return this.#plan.instructions.map((instruction, i) => ({
+      op: instruction.op.name,
+      at: instruction.at,
+      shape: shapes(instruction),
+      ns: (times[i] ?? 0) / runs,
+      share: total === 0 ? 0 : (times[i] ?? 0) / total,
+    }));
+  }
+
+  /** One line per instruction: results, op, operands, source line. */
+  toString(): string {
+    const lines = this.#plan.instructions.map((instruction) => `  ${line(this.#plan, instruction)}`);
+    const { arena, bound } = this.memory();
+    return [
+      `program (${String(this.length)} kernels, arena ${String(arena)} bytes, bound ${String(bound)} bytes) {`,
+      ...lines,
+      '}',
+    ].join('\n');
+  }
+
+  /** @internal */
+  release(): void {
+    addon().releaseProgram(this.#id);
+  }
+}
+
+function shapes(instruction: Instruction): string {
+  const shown = instruction.outputs.flatMap(listOf);
+  return (shown.length > 0 ? shown : instruction.inputs.flatMap(listOf).slice(0, 1))
+    .map(({ dtype, shape }) => `${dtype}[${shape.join(', ')}]`)
+    .join(', ');
+}
+
+function name(plan: Plan, { place }: Operand): string {
+  const slot = plan.slots[plan.slotOf(place)]!;
+  if (slot.kind === 'arena') return `%${place.kind === 'made' ? String(place.index) : '?'}`;
+  if (slot.kind === 'output') return `out${String(slot.at)}`;
+  return place.kind === 'argument'
+    ? `arg${String(place.index)}`
+    : place.kind === 'leaf' && place.storage.constant !== undefined
+      ? String(place.storage.constant)
+      : `@${String(slot.at)}`;
+}
+
+function line(plan: Plan, instruction: Instruction): string {
+  const results = instruction.outputs.flatMap(listOf).map((operand) => name(plan, operand));
+  const inputs = instruction.inputs
+    .filter((slot) => slot !== undefined)
+    .map((slot) => {
+      const list = listOf(slot).map((operand) => name(plan, operand));
+      return list.length === 1
+        ? list[0]!
+        : `[${list.length > 4 ? `${list.slice(0, 2).join(', ')}, … ${String(list.length)}` : list.join(', ')}]`;
+    });
+  const attrs = instruction.op.attrs
+    .filter(({ name: key }) => instruction.attrs[key] !== undefined)
+    .map(({ name: key }) => `${key}=${JSON.stringify(instruction.attrs[key])}`);
+  const left = results.length === 0 ? '' : `${results.join(', ')} = `;
+  return `${left}${instruction.op.name}(${[...inputs, ...attrs].join(', ')})  # ${shapes(instruction)}${instruction.at === undefined ? '' : ` ${instruction.at.replace(/^.*\//, '')}`}`;
+}
+
+/** The blob of lib/native/addon.ts. */
+function encode(plan: Plan, device: Device, argumentBytes: readonly number[]): Float64Array {
+  const externals = plan.externals.length;
+  const out: number[] = [
+    PROGRAM_VERSION,
+    device.id,
+    plan.arenaBytes,
+    plan.slots.length,
+    externals,
+    plan.outputs.length,
+    plan.instructions.length,
+  ];
+  const kinds = { arena: 0, external: 1, output: 2 } as const;
+  for (const { kind, at, bytes } of plan.slots)
+    out.push(kinds[kind], at, kind === 'external' && at < argumentBytes.length ? argumentBytes[at]! : bytes);
+  const scratch = new Float64Array(256);
+  for (const instruction of plan.instructions) {
+    const start = out.length;
+    out.push(0, device.id, instruction.rowId, instruction.inputs.length, instruction.outputs.length, 0);
+    for (const slots of [instruction.inputs, instruction.outputs]) {
+      for (const slot of slots) {
+        const list = listOf(slot);
+        out.push(list.length);
+        for (const { place, dtype, shape, stride, offset } of list)
+          out.push(plan.slotOf(place), dtypeNumber(dtype), shape.length, offset, ...shape, ...stride);
+      }
+    }
+    let attrs = 0;
+    for (const { name: key, spec } of instruction.op.attrs) attrs = spec.encode(instruction.attrs[key], scratch, attrs);
+    for (let i = 0; i < attrs; i++) out.push(scratch[i]!);
+    out[start + 5] = attrs;
+    out[start] = out.length - start;
+  }
+  return Float64Array.from(out);
+}
