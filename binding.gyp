@@ -59,7 +59,12 @@
           'include_dirs': ['native/include'],
           'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
           'cflags_cc': ['-std=c++20', '-fvisibility=hidden', '<@(warnings)'],
-          'conditions': [['OS == "linux"', { 'libraries': ['-lpthread'] }]],
+          'conditions': [
+            ['OS == "linux"', {
+              'ldflags': ['-Wl,--version-script=<(module_root_dir)/native/include/backend.map'],
+              'libraries': ['-lpthread'],
+            }],
+          ],
           'xcode_settings': { 'CLANG_CXX_LANGUAGE_STANDARD': 'c++20', 'MACOSX_DEPLOYMENT_TARGET': '11.0' },
         },
       ],

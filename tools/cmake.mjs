@@ -51,7 +51,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   });
   const out = cmake(values);
   if (values.test) {
-    const { status } = spawnSync('ctest', ['--test-dir', out, '--output-on-failure'], { cwd: root, stdio: 'inherit' });
-    process.exitCode = status ?? 1;
+    const run = spawnSync('ctest', ['--test-dir', out, '--output-on-failure'], { cwd: root, encoding: 'utf8' });
+    process.stdout.write(run.stdout + run.stderr);
+    const [, failed, all] = /(\d+) tests? failed out of (\d+)/.exec(run.stdout) ?? [];
+    if (all !== undefined) console.log(`${all - failed} passed, ${failed} failed`);
+    process.exitCode = run.status ?? 1;
   }
 }
