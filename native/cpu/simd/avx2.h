@@ -1,0 +1,25 @@
+// 256-bit forms of what the vector extension cannot say.
+#pragma once
+
+namespace gp::GP_ISA {
+namespace {
+
+GP_FN VecF fma_(VecF a, VecF b, VecF c) { return VecF::of(_mm256_fmadd_ps((__m256)a.v, (__m256)b.v, (__m256)c.v)); }
+GP_FN VecD fma_(VecD a, VecD b, VecD c) { return VecD::of(_mm256_fmadd_pd((__m256d)a.v, (__m256d)b.v, (__m256d)c.v)); }
+GP_FN VecF sqrt_(VecF a) { return VecF::of(_mm256_sqrt_ps((__m256)a.v)); }
+GP_FN VecD sqrt_(VecD a) { return VecD::of(_mm256_sqrt_pd((__m256d)a.v)); }
+
+#define GP_ROUNDING(name, mode)                                                          \
+  GP_FN VecF name(VecF a) { return VecF::of(_mm256_round_ps((__m256)a.v, (mode) | 8)); } \
+  GP_FN VecD name(VecD a) { return VecD::of(_mm256_round_pd((__m256d)a.v, (mode) | 8)); }
+GP_ROUNDING(round_, 0)
+GP_ROUNDING(floor_, 1)
+GP_ROUNDING(ceil_, 2)
+GP_ROUNDING(trunc_, 3)
+#undef GP_ROUNDING
+
+GP_FN bool any(VecF::M m) { return _mm256_movemask_ps((__m256)m.v) != 0; }
+GP_FN bool any(VecD::M m) { return _mm256_movemask_pd((__m256d)m.v) != 0; }
+
+}  // namespace
+}  // namespace gp::GP_ISA
