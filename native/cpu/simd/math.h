@@ -173,27 +173,22 @@ GP_FN Vec<float, N> tanh_(Vec<float, N> x) {
   using V = Vec<float, N>;
   V a = abs_(x), z = x * x;
   V q = poly(z, -0.333332807, 0.133314416, -0.0537397116, 0.0206390787, -0.00570497848);
-  V small = fma_(x * z, q, x);
-  V large = copysign_(V(1.0f) - V(2.0f) / (exp_(a + a) + V(1.0f)), x);
-  return select(a < V(0.625f), small, select(is_nan(x), x, large));
+  V y = select(a < V(0.625f), fma_(a * z, q, a), V(1.0f) - V(2.0f) / (exp_(a + a) + V(1.0f)));
+  return select(is_nan(x), x, copysign_(y, x));
 }
 
 // exp(-t^2 / 2) for t >= 0: the rounding error of t * t would be magnified by t^2.
 template <int N>
 GP_FN Vec<float, N> gauss(Vec<float, N> t, float half) {
   using V = Vec<float, N>;
-  V h, l;
   if (kHasFma) {
-    h = t * t;
-    l = fma_(t, t, -h);
-  } else {  // t = a + b with a of 12 bits: a * a is exact
-    V a = from_bits<V>(bits(t) & typename V::Int(static_cast<int32_t>(0xfffff000)));
-    V b = t - a;
-    h = a * a;
-    l = b * (t + a);
+    V h = t * t, e = exp_(h * V(-half));
+    return fma_(e, fma_(t, t, -h) * V(-half), e);
   }
-  V e = exp_(h * V(-half));
-  return fma_(e, l * V(-half), e);
+  // t = a + b with a of 12 bits: a * a is exact
+  V a = from_bits<V>(bits(t) & typename V::Int(static_cast<int32_t>(0xfffff000)));
+  V rest = (t - a) * (t + a);
+  return exp_(a * a * V(-half)) * exp_(rest * V(-half));
 }
 // exp(t^2 / 2) Phi(-t) for t >= 1, as a polynomial in 1 / (t + 3)
 template <int N>
