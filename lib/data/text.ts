@@ -1,0 +1,186 @@
+/** Text for language models: characters as tokens, random blocks, files and folders as input. */
+import { readdirSync, readFileSync, statSync, type Stats } from 'node:fs';
+import { join } from 'node:path';
+import { GradproofError } from '../errors.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { checkIndex, tensorOf, type Dataset } from './dataset.js';
+
+/** One token per Unicode character, in code point order. */
+export class CharTokenizer {
+  /** The characters; a token is a position in this list. */
+  readonly vocabulary: readonly string[];
+  readonly #ids: ReadonlyMap<string, number>;
+
+  constructor(vocabulary: readonly string[]) {
+    this.vocabulary = vocabulary;
+    this.#ids = new Map(vocabulary.map((character, id) => [character, id]));
+    if (vocabulary.length === 0 || this.#ids.size !== vocabulary.length) {
+      throw new GradproofError('ERR_DATA', 'a vocabulary needs characters, each of them once', { op: 'CharTokenizer' });
+    }
+  }
+
+  /** The tokenizer of exactly the characters of `text`. */
+  static fromText(text: string): CharTokenizer {
+    return new CharTokenizer([...new Set(text)].sort((a, b) => (a.codePointAt(0) ?? 0) - (b.codePointAt(0) ?? 0)));
+  }
+
+  get size(): number {
+    return this.vocabulary.length;
+  }
+
+  /** Token ids; a character outside the vocabulary is ERR_DATA with its position. */
+  encode(text: string): Int32Array {
+    const ids: number[] = [];
+    for (const character of text) {
+      const id = this.#ids.get(character);
+      if (id === undefined) {
+        throw new GradproofError(
+          'ERR_DATA',
+          `${JSON.stringify(character)} at position ${ids.length} is not among the ${this.size} characters of the vocabulary`,
+          { op: 'CharTokenizer.encode', details: { character, position: ids.length } },
+        );
+      }
+      ids.push(id);
+    }
+    return Int32Array.from(ids);
+  }
+
+  decode(ids: Iterable<number>): string {
+    let text = '';
+    for (const id of ids) {
+      const character = this.vocabulary[id];
+      if (character === undefined) {
+        throw new GradproofError('ERR_INDEX', `token ${id} is outside the vocabulary of ${this.size}`, {
+          op: 'CharTokenizer.decode',
+        });
+      }
+      text += character;
+    }
+    return text;
+  }
+}
+
+export interface Block {
+  /** Tokens [block]. */
+  readonly x: Tensor;
+  /** The tokens that follow each of them [block]. */
+  readonly y: Tensor;
+}
+
+/** Every block of `block` tokens of a long text with its targets (the same block, one token on), i32. */
+export class TextDataset implements Dataset<Block> {
+  readonly length: number;
+  readonly block: number;
+  readonly #ids: Int32Array;
+  readonly #device: string;
+
+  constructor(ids: Int32Array, options: { readonly block: number; readonly device?: string | undefined }) {
+    const { block } = options;
+    if (!Number.isInteger(block) || block < 1)
+      throw new GradproofError('ERR_VALUE', `block must be an integer >= 1, got ${block}`, { op: 'TextDataset' });
+    if (ids.length <= block) {
+      throw new GradproofError(
+        'ERR_DATA',
+        `a text of more than ${block} tokens (the block) is needed, got ${ids.length}`,
+        {
+          op: 'TextDataset',
+          hint: 'Give more text, or choose a smaller block.',
+        },
+      );
+    }
+    this.#ids = ids;
+    this.block = block;
+    this.length = ids.length - block;
+    this.#device = options.device ?? 'cpu';
+  }
+
+  #at(start: number, shift: number): Int32Array {
+    return this.#ids.subarray(start + shift, start + shift + this.block);
+  }
+
+  get(index: number): Block {
+    checkIndex(index, this.length);
+    const make = (shift: number): Tensor => tensorOf(this.#at(index, shift), [this.block], 'i32', this.#device);
+    return { x: make(0), y: make(1) };
+  }
+
+  batch(indices: readonly number[]): Block {
+    const make = (shift: number): Tensor => {
+      const ids = new Int32Array(indices.length * this.block);
+      indices.forEach((start, i) => ids.set(this.#at(checkIndex(start, this.length), shift), i * this.block));
+      return tensorOf(ids, [indices.length, this.block], 'i32', this.#device);
+    };
+    return { x: make(0), y: make(1) };
+  }
+}
+
+/** The first `fraction` of the tokens to train on, the rest to validate (nanoGPT's split: 0.9). */
+export function splitTokens(
+  ids: Int32Array,
+  fraction = 0.9,
+): { readonly train: Int32Array; readonly validation: Int32Array } {
+  const cut = Math.floor(ids.length * fraction);
+  return { train: ids.subarray(0, cut), validation: ids.subarray(cut) };
+}
+
+function statOf(path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (error) {
+    throw new GradproofError('ERR_FILE', `cannot read ${path}: no such file or folder`, {
+      cause: error,
+      details: { path },
+    });
+  }
+}
+
+/** The text of bytes; a NUL byte or broken UTF-8 means a binary file. */
+function decode(bytes: Uint8Array): string | undefined {
+  if (bytes.includes(0)) return undefined;
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function readBytes(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new GradproofError(
+      'ERR_FILE',
+      `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+const SKIPPED = new Set(['node_modules', '.git']);
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return SKIPPED.has(entry.name) ? [] : filesBelow(path);
+      return entry.isFile() ? [path] : [];
+    });
+}
+
+/**
+ * The text of a file, or of all text files below a folder in the order of their paths (binary ones are passed over
+ * there). ERR_FILE when it is missing, ERR_DATA when it is binary or there is no text in it.
+ */
+export function readText(path: string): string {
+  let text: string | undefined;
+  if (statOf(path).isDirectory()) {
+    const texts = filesBelow(path).flatMap((file) => decode(readBytes(file)) ?? []);
+    text = texts.join('\n');
+  } else text = decode(readBytes(path));
+  if (text === undefined) {
+    throw new GradproofError('ERR_DATA', `${path} must be UTF-8 text, it is a binary file`, { details: { path } });
+  }
+  if (text.trim() === '') throw new GradproofError('ERR_DATA', `${path} holds no text`, { details: { path } });
+  return text;
+}

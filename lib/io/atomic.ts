@@ -1,0 +1,123 @@
+/**
+ * Files and folders that are either wholly old or wholly new: written beside the target, synced, then renamed over it.
+ * Whatever interrupts the writing (a full disk, a kill) leaves the target as it was.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { GradproofError } from '../errors.js';
+
+let counter = 0;
+
+/** A name beside `path` that no other writer uses. */
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}-${counter++}.tmp`);
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EISDIR: 'it is a folder, a file is needed',
+  EACCES: 'permission denied',
+  EPERM: 'the operation is not permitted',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EMFILE: 'too many open files',
+};
+
+function errnoOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** ERR_FILE with path, reason and errno for what the file system raised; a GradproofError passes through. */
+export function fileError(error: unknown, doing: string, path: string, hint?: string): GradproofError {
+  if (error instanceof GradproofError) return error;
+  const errno = errnoOf(error);
+  const reason =
+    (errno === undefined ? undefined : REASONS[errno]) ?? (error instanceof Error ? error.message : String(error));
+  return new GradproofError('ERR_FILE', `cannot ${doing} ${path}: ${reason}`, {
+    hint,
+    cause: error,
+    details: { path, errno },
+  });
+}
+
+/** Makes the entry of a renamed file durable. Some systems refuse to open folders; there the rename has to do. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch {
+    return;
+  }
+}
+
+/** Writes `parts` one after the other; `path` appears, complete, only at the end. */
+export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array | string>): Promise<void> {
+  const temporary = temporaryName(path);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      for (const part of parts) {
+        const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+        for (let done = 0; done < bytes.length;) {
+          const { bytesWritten } = await file.write(bytes, done, bytes.length - done);
+          done += bytesWritten;
+        }
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw fileError(error, 'write', path, existsSync(path) ? 'The file that was there is unchanged.' : undefined);
+  }
+  await syncFolder(dirname(path));
+}
+
+/** The name under which the old folder waits while the new one takes its place. */
+function previousName(path: string): string {
+  return `${path}.previous`;
+}
+
+/**
+ * Where a folder written by {@link replaceFolder} is to be read: `path`, or what stood there before when the process
+ * ended between the two renames.
+ */
+export function folderToRead(path: string): string {
+  return !existsSync(path) && existsSync(previousName(path)) ? previousName(path) : path;
+}
+
+/**
+ * Lets `fill` write into a fresh folder and puts that in the place of `path`. A folder cannot be renamed over another
+ * one, so the old one steps aside first; {@link folderToRead} finds it if the process ends in between.
+ */
+export async function replaceFolder(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  const previous = previousName(path);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await mkdir(temporary);
+    await fill(temporary);
+    await syncFolder(temporary);
+    if (existsSync(path)) {
+      await rm(previous, { recursive: true, force: true });
+      await rename(path, previous);
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    const kept = existsSync(folderToRead(path)) ? 'What was saved there before is unchanged.' : undefined;
+    throw fileError(error, 'write', path, kept);
+  }
+  await rm(previous, { recursive: true, force: true });
+}

@@ -1,0 +1,73 @@
+/** A growing file of JSON lines, one object a line: readable while it grows, and after any interruption. */
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { GradproofError } from '../errors.js';
+import { fileError } from './atomic.js';
+
+export type Metrics = Readonly<Record<string, number | string | boolean | null>>;
+
+function isMetrics(value: unknown): value is Metrics {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** JSON has no NaN and no infinity: they are written as strings ('NaN', 'Infinity'), never as null. */
+function encode(metrics: Metrics): string {
+  return JSON.stringify(metrics, (_key, value: unknown) =>
+    typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
+  );
+}
+
+export class MetricsFile {
+  readonly path: string;
+
+  /** Appends to `path`; with `fresh`, starts it anew. */
+  constructor(path: string, options: { readonly fresh?: boolean | undefined } = {}) {
+    this.path = path;
+    try {
+      if (options.fresh === true) writeFileSync(path, '');
+    } catch (error) {
+      throw fileError(error, 'write', path);
+    }
+  }
+
+  append(metrics: Metrics): void {
+    try {
+      appendFileSync(this.path, `${encode(metrics)}\n`);
+    } catch (error) {
+      throw fileError(error, 'write', this.path);
+    }
+  }
+
+  /** Drops the lines for which `keep` answers false (after a resume: those beyond the checkpoint). */
+  trim(keep: (metrics: Metrics) => boolean): Metrics[] {
+    const kept = readMetrics(this.path).filter(keep);
+    try {
+      writeFileSync(this.path, kept.map((line) => `${encode(line)}\n`).join(''));
+    } catch (error) {
+      throw fileError(error, 'write', this.path);
+    }
+    return kept;
+  }
+}
+
+/** Every line of a metrics file; an incomplete last line (a killed process) is left out. */
+export function readMetrics(path: string): Metrics[] {
+  if (!existsSync(path)) return [];
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw fileError(error, 'read', path);
+  }
+  const lines = text.split('\n');
+  const last = lines.pop() ?? '';
+  return lines.flatMap((line, i) => {
+    if (line.trim() === '') return [];
+    try {
+      const value: unknown = JSON.parse(line);
+      if (isMetrics(value)) return [value];
+    } catch {
+      if (i === lines.length - 1 && last === '') return [];
+    }
+    throw new GradproofError('ERR_FORMAT', `${path}: line ${i + 1} is not a JSON object`);
+  });
+}
