@@ -15,3 +15,5 @@ export { defineOp, like } from './ops/define.js';
 export * from './autograd/index.js';
 export { compile, scalar, type Compiled, type CompileOptions } from './capture/compile.js';
 export type { Program, ProgramMemory, ProfileRow } from './capture/program.js';
+export * as data from './data/index.js';
+export * as io from './io/index.js';

@@ -12,9 +12,9 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
-import { contiguous } from '../ops/memory.js';
 import { getRngState, setRngState } from '../ops/generator.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { tensorBytes, tensorFromBytes } from './bytes.js';
 import { fileError, folderToRead, replaceFolder, writeFileAtomic } from './atomic.js';
 import { loadSafetensors, saveSafetensors } from './safetensors.js';
 import { decodeTree, encodeTree, type Json } from './tree.js';
@@ -159,7 +159,9 @@ async function read(given: string, device: string | undefined): Promise<Read> {
 function snapshot(part: Stateful): unknown {
   const tensors: Record<string, Tensor> = {};
   const json = encodeTree(part.stateDict(), 'part', tensors);
-  for (const [name, tensor] of Object.entries(tensors)) tensors[name] = contiguous(tensor.detach());
+  for (const [name, tensor] of Object.entries(tensors)) {
+    tensors[name] = tensorFromBytes(tensorBytes(tensor), tensor.shape, tensor.dtype, tensor.device);
+  }
   return decodeTree(json, tensors);
 }
 
