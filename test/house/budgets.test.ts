@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { budgetViolations, lineCount, roomsWithoutReadme } from '../../tools/house/budgets.js';
+import { budgetViolations, lineCount, roomsWithoutManual } from '../../tools/house/budgets.js';
 import { checkoutFiles, textOf } from '../../tools/house/files.js';
 
 const paths = checkoutFiles();
@@ -10,6 +10,11 @@ describe('budgets', () => {
     const sources = (paths ?? []).filter((path) => /\.(?:ts|mjs|c|cpp|cu|cuh|h)$/.test(path));
     expect(sources.length).toBeGreaterThan(0);
     expect(budgetViolations(new Map(sources.map((path) => [path, textOf(path)])))).toEqual([]);
+  });
+
+  it.skipIf(paths === undefined)('every room has a manual', () => {
+    const readmes = (paths ?? []).filter((path) => path.endsWith('README.md'));
+    expect(roomsWithoutManual(paths ?? [], new Map(readmes.map((path) => [path, textOf(path)])))).toEqual([]);
   });
 
   it('find a file that is one line too long and no shorter one', () => {
@@ -24,8 +29,19 @@ describe('budgets', () => {
     expect([lineCount(''), lineCount('a'), lineCount('a\n'), lineCount('a\nb')]).toEqual([0, 1, 1, 2]);
   });
 
-  it('find a room without a README', () => {
-    const checkout = ['lib/README.md', 'lib/index.ts', 'lib/nn/linear.ts', 'lib/ops/README.md', 'lib/ops/add.ts'];
-    expect(roomsWithoutReadme(checkout)).toEqual(['lib/nn']);
+  it('find a room without a manual', () => {
+    const checkout = [
+      'lib/index.ts',
+      'lib/nn/linear.ts',
+      'lib/ops/add.ts',
+      'lib/optim/adam.ts',
+      'native/core/call.cpp',
+    ];
+    const parent = '| `ops` | declarations |\n\nProse names `optim`, which is no row.';
+    const readmes = new Map([
+      ['lib/README.md', parent],
+      ['lib/nn/README.md', 'modules'],
+    ]);
+    expect(roomsWithoutManual(checkout, readmes)).toEqual(['lib/optim', 'native', 'native/core']);
   });
 });

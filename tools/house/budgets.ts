@@ -1,4 +1,4 @@
-/** Lines per file, and a README in every room. */
+/** Lines per file, and a manual for every room. */
 const budgets: readonly { readonly files: RegExp; readonly lines: number }[] = [
   { files: /^lib\/.*\.ts$/, lines: 400 },
   { files: /^(?:test|tools|examples|bench)\/.*\.(?:ts|mjs)$/, lines: 400 },
@@ -21,15 +21,21 @@ export function budgetViolations(files: ReadonlyMap<string, string>): string[] {
   });
 }
 
-/** The rooms (lib, native and the folders directly in them) that hold files and have no README.md. */
-export function roomsWithoutReadme(paths: readonly string[]): string[] {
-  const rooms = new Set<string>();
+/**
+ * The rooms without a manual: lib and native need a README.md, a folder directly in them either one of its own or a row
+ * `| \`room\` | …` in its parent's. `readmes` maps the paths of README files to their text.
+ */
+export function roomsWithoutManual(paths: readonly string[], readmes: ReadonlyMap<string, string>): string[] {
+  const without = new Set<string>();
   for (const path of paths) {
-    const parts = path.split('/');
-    if (parts[0] !== 'lib' && parts[0] !== 'native') continue;
-    rooms.add(parts[0]);
-    if (parts.length > 2) rooms.add(`${parts[0]}/${parts[1]!}`);
+    const [top, room, ...rest] = path.split('/');
+    if ((top !== 'lib' && top !== 'native') || room === undefined) continue;
+    const parent = readmes.get(`${top}/README.md`);
+    if (parent === undefined) without.add(top);
+    if (rest.length === 0 || readmes.has(`${top}/${room}/README.md`)) continue;
+    const rows = (parent ?? '').split('\n').filter((line) => line.startsWith('|'));
+    const named = rows.some((row) => new RegExp(`\`${room}/?\``).test(row.split('|')[1] ?? ''));
+    if (!named) without.add(`${top}/${room}`);
   }
-  const present = new Set(paths);
-  return [...rooms].filter((room) => !present.has(`${room}/README.md`)).sort();
+  return [...without].sort();
 }
