@@ -17,3 +17,4 @@ export { compile, scalar, type Compiled, type CompileOptions } from './capture/c
 export type { Program, ProgramMemory, ProfileRow } from './capture/program.js';
 export * as data from './data/index.js';
 export * as io from './io/index.js';
+export { setNumThreads, getNumThreads } from './native/threads.js';

@@ -3,7 +3,8 @@ import { GradproofError } from '../errors.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { state } from '../ops/state.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
-import { backward, type BackwardOptions } from './backward.js';
+import { backward } from './backward.js';
+import type { BackwardOptions } from './engine.js';
 import { Node } from './tape.js';
 
 declare module '../tensor/tensor.js' {

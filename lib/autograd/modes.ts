@@ -36,6 +36,16 @@ export function scoped<T>(name: string, enter: () => () => void, body: () => T):
   return result;
 }
 
+/** Runs library code with gradient recording on or off. */
+export function withGrad<T>(on: boolean, run: () => T): T {
+  const leave = setGrad(on);
+  try {
+    return run();
+  } finally {
+    leave();
+  }
+}
+
 function setGrad(on: boolean): () => void {
   const before = state.grad;
   state.grad = on;

@@ -33,11 +33,11 @@ function candidates(root: string): string[] {
   const fromEnvironment = process.env['GRADPROOF_ADDON'];
   if (fromEnvironment !== undefined && fromEnvironment !== '') return [resolve(fromEnvironment)];
   const platform = `${process.platform}-${process.arch}`;
-  const report: unknown = process.report.getReport();
-  const musl = process.platform === 'linux' && !JSON.stringify(report).includes('"glibcVersionRuntime"');
   return [
     join(root, 'build', 'Release', 'gradproof.node'),
-    join(root, 'prebuilds', platform, `gradproof.${musl ? 'musl' : 'glibc'}.node`),
+    // The wrong libc of the two does not load, and says so.
+    join(root, 'prebuilds', platform, 'gradproof.glibc.node'),
+    join(root, 'prebuilds', platform, 'gradproof.musl.node'),
     join(root, 'prebuilds', platform, 'gradproof.node'),
   ];
 }

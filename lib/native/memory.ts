@@ -25,7 +25,7 @@ function collector(): Collect {
 /** Below this nothing is worth a collection. */
 const FLOOR_BYTES = 8 * 1024 * 1024;
 /** Storages also cost slots and JavaScript objects; this many new ones are worth a look whatever their size. */
-const OBJECTS = 16384;
+export const OBJECTS = 16384;
 
 let afterLast = 0;
 let afterFull = FLOOR_BYTES;

@@ -1,11 +1,11 @@
 /** From what a user wrote to inputs and attributes: positional arguments, then one options object. */
 import { GradproofError, closest } from '../errors.js';
 import { Tensor, isTensor } from '../tensor/tensor.js';
-import type { Attributes, OpRecord, Slot } from './define.js';
+import type { Attributes, Inputs, OpRecord, Slot } from './define.js';
 import { constantLike } from './constants.js';
 
 export interface ParsedCall {
-  readonly inputs: Slot[];
+  readonly inputs: Inputs;
   readonly attrs: Attributes;
   readonly device: string | undefined;
   readonly requiresGrad: boolean;
@@ -19,6 +19,10 @@ function isOptions(value: unknown): value is Readonly<Record<string, unknown>> {
     !(value instanceof Tensor) &&
     !isTensor(value)
   );
+}
+
+function isOwnTensor(value: unknown): value is Tensor {
+  return value instanceof Tensor;
 }
 
 function isTensorList(value: unknown): value is readonly Tensor[] {
@@ -49,6 +53,8 @@ function resolveNumbers(op: OpRecord, inputs: (Slot | number)[]): Slot[] {
 }
 
 function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
+  if (op.simple && args.length === op.inputs.length && args.every(isOwnTensor))
+    return { inputs: args, attrs: op.defaults, device: undefined, requiresGrad: false };
   const inputs: (Slot | number)[] = [];
   let next = 0;
   for (let i = 0; i < op.inputs.length; i++) {

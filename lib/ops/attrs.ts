@@ -144,3 +144,7 @@ export function optional<In, Out>(spec: AttrSpec<In, Out>): AttrSpec<In | undefi
 export function fallbackOf(spec: AttrSpec<never, unknown>): unknown {
   return spec.fallback;
 }
+
+export function isRequired(spec: AttrSpec<never, unknown>): boolean {
+  return spec.required;
+}

@@ -225,6 +225,8 @@ export interface OpRecord {
     readonly differentiable: boolean;
   }[];
   readonly visible: number;
+  /** Only plain tensor inputs and no required attribute: a call with just tensors needs no parsing. */
+  readonly simple: boolean;
   readonly dtypes: readonly DType[];
   readonly pointwise: 'same' | 'bool' | 'float' | undefined;
   readonly receiver: number;

@@ -5,7 +5,7 @@
 import { GradproofError } from '../errors.js';
 import { openDevice, type Device } from '../native/runtime.js';
 import { isFloat, resultType, type DType } from '../tensor/dtype.js';
-import { broadcastShapes, type Shape } from '../tensor/shape.js';
+import { broadcastShapes, sameShape, type Shape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { constant } from './constants.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot, View } from './define.js';
@@ -54,7 +54,21 @@ function each(inputs: Inputs, visit: (t: Tensor) => void): void {
   }
 }
 
+/** The common case, without closures: single tensors that all live on the first one's device. */
+function onOneDevice(inputs: Inputs): boolean {
+  const first = inputs[0];
+  if (!(first instanceof Tensor)) return false;
+  for (let i = 1; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (input !== undefined && (!(input instanceof Tensor) || input.storage.device !== first.storage.device))
+      return false;
+  }
+  return true;
+}
+
 function deviceOf(op: OpRecord, inputs: Inputs, spec: string | undefined): Device {
+  const first = inputs[0];
+  if (first instanceof Tensor && onOneDevice(inputs)) return first.storage.device;
   let device: Device | undefined;
   each(inputs, (t) => {
     const own = t.storage.device;
@@ -71,6 +85,7 @@ function deviceOf(op: OpRecord, inputs: Inputs, spec: string | undefined): Devic
 
 /** Constants follow the tensors they are combined with; that is the only thing that moves by itself. */
 function followDevice(inputs: Inputs): Inputs {
+  if (onOneDevice(inputs)) return inputs;
   let device: Device | undefined;
   let mixed = false;
   each(inputs, (t) => {
@@ -92,8 +107,9 @@ function followDevice(inputs: Inputs): Inputs {
 function promote(op: OpRecord, inputs: Inputs): Inputs {
   let first: DType | undefined;
   let equal = true;
-  for (const input of inputs) {
-    if (!(input instanceof Tensor) || isCondition(op, inputs.indexOf(input))) continue;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    if (!(input instanceof Tensor) || isCondition(op, i)) continue;
     if (first === undefined) first = input.dtype;
     else if (first !== input.dtype) equal = false;
   }
@@ -169,6 +185,11 @@ export function dispatch(
 }
 
 function pointwiseShape(op: OpRecord, inputs: Inputs): Shape {
+  const [a, b] = inputs;
+  if (a instanceof Tensor && inputs.length === 1) return a.shape;
+  if (a instanceof Tensor && b instanceof Tensor && inputs.length === 2) {
+    if (b.shape.length === 0 || sameShape(a.shape, b.shape)) return a.shape;
+  }
   const tensors = inputs.filter((input): input is Tensor => input instanceof Tensor);
   const first = tensors[0]!;
   if (op.outputs.length > 0 && tensors.length === 1) return first.shape;

@@ -1,12 +1,11 @@
 /** One kernel call: tensors and attributes into the call block, one crossing into the addon, handles back. */
 import { GradproofError } from '../errors.js';
-import { BLOCK_LENGTH, Code, KernelFlag, type KernelRow } from '../native/addon.js';
-import { collectIfDue, collectNow } from '../native/memory.js';
+import { BLOCK_LENGTH, Code, KernelFlag, Stat, type KernelRow } from '../native/addon.js';
+import { OBJECTS, collectIfDue, collectNow } from '../native/memory.js';
 import { addon, block, nativeError, stats, type Device } from '../native/runtime.js';
-import { Stat } from '../native/addon.js';
 import { dtypeNumber, dtypeSize } from '../tensor/dtype.js';
-import { broadcastStrides, contiguousStrides, numel, type Shape } from '../tensor/shape.js';
-import { Storage, assertLive } from '../tensor/storage.js';
+import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../tensor/shape.js';
+import { Storage, assertLive, births } from '../tensor/storage.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from './define.js';
 import { state } from './state.js';
@@ -43,11 +42,11 @@ function putView(p: number, t: Tensor): number {
   return p + 2 * rank;
 }
 
-function putOutput(p: number, meta: Meta, handle: number): number {
+function putOutput(p: number, meta: Meta): number {
   const { shape } = meta;
   const rank = shape.length;
   if (p + 4 + 2 * rank > BLOCK_LENGTH) throw tooLarge();
-  block[p] = handle;
+  block[p] = 0;
   block[p + 1] = dtypeNumber(meta.dtype);
   block[p + 2] = rank;
   block[p + 3] = 0;
@@ -67,7 +66,7 @@ function tooLarge(): GradproofError {
 
 /** Inputs of a pointwise op all look like the result: broadcast axes have stride 0. */
 function broadcastTo(t: Tensor, shape: Shape): Tensor {
-  return t.shape === shape ? t : viewOf(t, shape, broadcastStrides(t.shape, t.stride, shape), t.offset);
+  return sameShape(t.shape, shape) ? t : viewOf(t, shape, broadcastStrides(t.shape, t.stride, shape), t.offset);
 }
 
 /** The inputs as the row wants them: broadcast, and contiguous where it cannot take strides. */
@@ -84,9 +83,11 @@ function prepare(
     if (input === undefined) continue;
     let fit: Slot = input;
     if (input instanceof Tensor) {
-      if (target !== undefined && !op.mutates.includes(i)) fit = broadcastTo(input, target);
-      else if (!input.isContiguous && !acceptsStrides(row, i) && !op.mutates.includes(i)) fit = contiguous(input);
-    } else if (!acceptsStrides(row, i) && !op.mutates.includes(i) && input.some((t) => !t.isContiguous)) {
+      if (target !== undefined ? input.shape === target : input.isContiguous) continue;
+      if (op.mutates.length > 0 && op.mutates.includes(i)) continue;
+      if (target !== undefined) fit = broadcastTo(input, target);
+      else if (!acceptsStrides(row, i)) fit = contiguous(input);
+    } else if (!op.mutates.includes(i) && !acceptsStrides(row, i) && input.some((t) => !t.isContiguous)) {
       fit = input.map((t) => (t.isContiguous ? t : contiguous(t)));
     }
     if (fit !== input) (prepared ??= [...inputs])[i] = fit;
@@ -113,6 +114,36 @@ function writeInputs(op: OpRecord, inputs: Inputs): number {
   return p;
 }
 
+/** Writes the whole call; the block then holds everything the addon needs. */
+function writeCall(
+  op: OpRecord,
+  row: KernelRow,
+  device: Device,
+  inputs: Inputs,
+  attrs: Attributes,
+  metas: readonly MetaSlot[],
+): void {
+  let p = writeInputs(op, inputs);
+  for (const meta of metas) {
+    if (meta === undefined) block[p++] = 0;
+    else if (isList(meta)) {
+      block[p++] = meta.length;
+      for (const element of meta) p = putOutput(p, element);
+    } else {
+      block[p++] = 1;
+      p = putOutput(p, meta);
+    }
+  }
+  const firstAttr = p;
+  if (p + 64 > BLOCK_LENGTH) throw tooLarge();
+  for (const { name, spec } of op.attrs) p = spec.encode(attrs[name], block, p);
+  block[0] = device.id;
+  block[1] = row.id;
+  block[2] = inputs.length;
+  block[3] = metas.length;
+  block[4] = p - firstAttr;
+}
+
 /**
  * Runs `row` on `inputs` and returns the fresh outputs. `target` is the common shape of a pointwise op.
  * A failing kernel is a typed error; nothing of the call survives it.
@@ -127,51 +158,36 @@ export function launch(
   target: Shape | undefined,
   contiguous: (t: Tensor) => Tensor,
 ): Inputs {
-  if (stats[Stat.ObjectsSinceSweep]! > 16384 || stats[Stat.BytesSinceSweep]! > 0.5 * stats[Stat.LiveBytes]!)
+  if (stats[Stat.ObjectsSinceSweep]! > OBJECTS || stats[Stat.BytesSinceSweep]! > 0.5 * stats[Stat.LiveBytes]!)
     collectIfDue();
   const inputs = prepare(op, row, given, target, contiguous);
   const outputs: Slot[] = [];
   const storages: Storage[] = [];
-  const write = (): void => {
-    let p = writeInputs(op, inputs);
-    for (const meta of metas) {
-      if (isList(meta)) {
-        block[p++] = meta.length;
-        for (const element of meta) p = putOutput(p, element, 0);
-      } else if (meta !== undefined) {
-        block[p++] = 1;
-        p = putOutput(p, meta, 0);
-      } else block[p++] = 0;
-    }
-    const firstAttr = p;
-    if (p + 64 > BLOCK_LENGTH) throw tooLarge();
-    for (const { name, spec } of op.attrs) p = spec.encode(attrs[name], block, p);
-    block[0] = device.id;
-    block[1] = row.id;
-    block[2] = inputs.length;
-    block[3] = metas.length;
-    block[4] = p - firstAttr;
-  };
-  for (const meta of metas)
+  for (const meta of metas) {
     outputs.push(
-      isList(meta)
-        ? meta.map((m) => fresh(m, device, storages))
-        : meta === undefined
-          ? undefined
+      meta === undefined
+        ? undefined
+        : isList(meta)
+          ? meta.map((m) => fresh(m, device, storages))
           : fresh(meta, device, storages),
     );
-  write();
-  let code = addon().run(...storages);
-  if (code === Code.OutOfMemory || code === Code.OutOfHandles) {
-    collectNow(true);
-    write();
-    code = addon().run(...storages);
   }
-  if (code !== Code.Ok) throw nativeError(code, op.name, block[2], block[3]);
+  writeCall(op, row, device, inputs, attrs, metas);
+  const native = addon();
+  let code = storages.length === 1 ? native.run(storages[0]) : native.run(...storages);
+  if (code !== Code.Ok) {
+    if (code === Code.OutOfMemory || code === Code.OutOfHandles) {
+      collectNow(true);
+      writeCall(op, row, device, inputs, attrs, metas);
+      code = native.run(...storages);
+    }
+    if (code !== Code.Ok) throw nativeError(code, op.name, block[2], block[3]);
+  }
   for (let i = 0; i < storages.length; i++) storages[i]!.handle = block[i]!;
-  for (const i of op.mutates) bump(inputs[i]);
-  if (state.transients !== null) for (const storage of storages) state.transients.push(storage);
-  state.recorder?.launched?.({ op, rowId: row.id, inputs, attrs, outputs, mutates: op.mutates.length > 0 });
+  if (op.mutates.length > 0) for (const i of op.mutates) bump(inputs[i]);
+  if (births.log !== null) for (const storage of storages) births.log.push(storage);
+  if (state.recorder !== null)
+    state.recorder.launched?.({ op, rowId: row.id, inputs, attrs, outputs, mutates: op.mutates.length > 0 });
   return outputs;
 }
 
@@ -180,7 +196,7 @@ function bump(written: Slot): void {
   else if (written !== undefined) for (const t of written) t.storage.version++;
 }
 
-function isList(meta: MetaSlot): meta is readonly Meta[] {
+function isList(meta: Meta | readonly Meta[]): meta is readonly Meta[] {
   return Array.isArray(meta);
 }
 

@@ -120,6 +120,8 @@ function toRecord(def: RawDef): OpRecord {
     defaults: Object.freeze(Object.fromEntries(attrs.map(({ name, spec }) => [name, attributes.fallbackOf(spec)]))),
     positional: def.positional ?? [],
     outputs,
+    simple:
+      rng < 0 && inputs.every(({ kind }) => kind === 'one') && attrs.every(({ spec }) => !attributes.isRequired(spec)),
     visible: outputs.length === 0 ? 1 : def.outputs.length,
     dtypes: def.dtypes.includes('f32') && !def.dtypes.includes('f64') ? [...def.dtypes, 'f64'] : def.dtypes,
     pointwise: def.pointwise,

@@ -37,8 +37,6 @@ interface State {
   grad: boolean;
   recorder: Recorder | null;
   device: string;
-  /** Storages made while the backward engine runs a rule; null outside. */
-  transients: Tensor['storage'][] | null;
 }
 
-export const state: State = { grad: true, recorder: null, device: 'cpu', transients: null };
+export const state: State = { grad: true, recorder: null, device: 'cpu' };

@@ -17,6 +17,8 @@ export class Storage {
   uses = 0;
   /** Made by the backward engine and not handed to anybody: released as soon as `uses` is 0. */
   engine = false;
+  /** Survives the end of a scope: parameters, buffers, gradients, optimizer state, what `keep` was called on. */
+  kept = false;
   /** Stands for a gradient that lives only inside a captured program. */
   private = false;
   readonly device: Device;
@@ -39,6 +41,9 @@ export class Storage {
   }
 }
 
+/** Who wants to know of every new storage: the backward engine while a rule runs, a scope. */
+export const births: { log: Storage[] | null } = { log: null };
+
 /** A new storage of `bytes` bytes; ERR_OUT_OF_MEMORY after one full collection did not help. */
 export function allocate(device: Device, bytes: number, zero = false): Storage {
   const storage = new Storage(device, bytes);
@@ -49,6 +54,7 @@ export function allocate(device: Device, bytes: number, zero = false): Storage {
   }
   if (handle <= 0) throw nativeError(handle, 'allocate', undefined, bytes);
   storage.handle = handle;
+  births.log?.push(storage);
   return storage;
 }
 

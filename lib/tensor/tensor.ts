@@ -105,6 +105,7 @@ export class Tensor {
     }
     if (this.leafRequiresGrad !== value) bindingChanged();
     this.leafRequiresGrad = value;
+    if (value) this.storage.kept = true;
   }
 
   /** Gives the memory back now. Every view of it becomes unusable (ERR_DISPOSED). */

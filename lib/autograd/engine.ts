@@ -1,0 +1,301 @@
+/**
+ * The backward engine: walks the nodes from the last to the first and calls each rule, which calls ops through the same
+ * gateway. Edges and saved tensors are cut as the walk passes (unless retainGraph); gradients that nobody sees are
+ * released at once. Iterative: a chain of a million nodes needs no stack.
+ */
+import { GradproofError } from '../errors.js';
+import { constant } from '../ops/constants.js';
+import { add, add_ } from '../ops/pointwise_binary.js';
+import { expand } from '../ops/view.js';
+import { sameShape, showShape } from '../tensor/shape.js';
+import { births, type Storage } from '../tensor/storage.js';
+import { Tensor } from '../tensor/tensor.js';
+import { withGrad } from './modes.js';
+import { ruleGradients, type Mode } from './rules.js';
+import { Node } from './tape.js';
+
+export interface BackwardOptions {
+  /** Keep the graph for another backward; default: the value of createGraph. */
+  readonly retainGraph?: boolean | undefined;
+  /** Record the gradient computation itself, for second derivatives. */
+  readonly createGraph?: boolean | undefined;
+}
+
+/** What the engine is asked to do with a gradient of a (node, slot) or leaf beyond accumulating into `.grad`. */
+interface Wanted {
+  readonly leaves: ReadonlySet<Tensor>;
+  readonly results: ReadonlyMap<Node, ReadonlySet<number>>;
+}
+
+/** Called instead of a rule when set (mutation testing, anomaly search); answers null to let the rule run. */
+export type RuleInterceptor = (
+  node: Node,
+  run: () => readonly (readonly (Tensor | null)[])[],
+) => readonly (readonly (Tensor | null)[])[];
+let interceptor: RuleInterceptor | null = null;
+export function interceptRules(next: RuleInterceptor | null): void {
+  interceptor = next;
+}
+
+/**
+ * Gradients of `outputs` (weighted by `gradOutputs`) with respect to `inputs`, leaves or results, without touching any
+ * `.grad`. An input that the outputs do not depend on is ERR_GRADIENT, or null with `allowUnused`.
+ */
+export function grad(
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  gradOutputs: readonly (Tensor | undefined)[] = [],
+  options: BackwardOptions & { readonly allowUnused?: boolean | undefined } = {},
+): (Tensor | null)[] {
+  const createGraph = options.createGraph ?? false;
+  const leaves = new Set<Tensor>();
+  const results = new Map<Node, Set<number>>();
+  for (const input of inputs) {
+    if (input.node instanceof Node) {
+      const slots = results.get(input.node) ?? new Set<number>();
+      results.set(input.node, slots.add(input.slot));
+    } else leaves.add(input);
+  }
+  const found = new Map<Tensor | string, Tensor>();
+  const keyOf = (node: Node, slot: number): string => `${String(node.sequence)}:${String(slot)}`;
+  const roots = outputs.map((tensor, i) => ({ tensor, dy: rootGradient(tensor, gradOutputs[i]) }));
+  run(
+    roots,
+    { createGraph, retainGraph: options.retainGraph ?? createGraph },
+    { leaves, results },
+    (target, g, slot) => {
+      const key = target instanceof Tensor ? target : keyOf(target, slot);
+      found.set(key, accumulateTransient(found.get(key) ?? null, g, createGraph));
+    },
+  );
+  return inputs.map((input, i) => {
+    const g = found.get(input.node instanceof Node ? keyOf(input.node, input.slot) : input) ?? null;
+    if (g === null && options.allowUnused !== true) {
+      throw new GradproofError(
+        'ERR_GRADIENT',
+        `input ${String(i)} of shape ${showShape(input.shape)} takes no part in the outputs`,
+        {
+          op: 'grad',
+          hint: 'Pass { allowUnused: true } to get null for it.',
+        },
+      );
+    }
+    if (g !== null) g.storage.engine = false;
+    return g;
+  });
+}
+
+/** The gradient a root starts with: the given one, checked, or 1 for a scalar. */
+export function rootGradient(root: Tensor, gradient: Tensor | undefined): Tensor {
+  if (!root.requiresGrad) {
+    throw new GradproofError(
+      'ERR_NO_GRADIENT',
+      'the tensor has no gradient history: nothing that requires a gradient went into it',
+      {
+        op: 'backward',
+        hint: 'Was it detached, made under noGrad, or computed from data()?',
+      },
+    );
+  }
+  if (gradient === undefined) {
+    if (root.numel !== 1) {
+      throw new GradproofError(
+        'ERR_GRADIENT',
+        `backward without a gradient needs a scalar, got shape ${showShape(root.shape)}`,
+        {
+          op: 'backward',
+          hint: 'Reduce it (.sum(), .mean()), or pass the gradient.',
+        },
+      );
+    }
+    const one = constant(1, root.dtype, root.storage.device);
+    return root.shape.length === 0 ? one : withGrad(false, () => expand(one, root.shape));
+  }
+  if (!sameShape(gradient.shape, root.shape)) {
+    throw new GradproofError(
+      'ERR_SHAPE',
+      `the gradient must have the shape of the tensor, got ${showShape(gradient.shape)} for ${showShape(root.shape)}`,
+      { op: 'backward' },
+    );
+  }
+  return gradient;
+}
+
+type Deliver = (target: Tensor | Node, gradient: Tensor, slot: number) => void;
+
+/** Walks everything below the roots, latest node first, and delivers gradients of leaves and wanted results. */
+export function run(
+  roots: readonly { readonly tensor: Tensor; readonly dy: Tensor }[],
+  mode: Mode,
+  wanted: Wanted | null,
+  deliver: Deliver,
+): void {
+  const nodes = reachable(roots.map(({ tensor }) => tensor));
+  for (const node of nodes) if (node.released) throw released(node);
+  const useful = wanted === null ? null : leadingTo(nodes, wanted);
+  const outer = births.log;
+  const transients: Storage[] | null = mode.createGraph ? null : [];
+  births.log = transients ?? outer;
+  try {
+    withGrad(mode.createGraph, () => {
+      for (const { tensor, dy } of roots) {
+        if (tensor.node instanceof Node) push(tensor.node, tensor.slot, dy, mode);
+        else if (wanted === null || wanted.leaves.has(tensor)) deliver(tensor, hold(dy), 0);
+      }
+      for (const node of nodes) {
+        const dys = node.pending;
+        node.pending = null;
+        if (dys === null || (useful !== null && !useful.has(node))) continue;
+        step(node, dys, mode, wanted, useful, deliver);
+        for (const dy of dys) if (dy !== null) drop(dy);
+        if (transients !== null) {
+          for (const storage of transients) {
+            storage.engine = true;
+            if (storage.uses === 0) storage.release();
+            else outer?.push(storage);
+          }
+          transients.length = 0;
+        }
+        if (!mode.retainGraph) node.release();
+      }
+    });
+  } finally {
+    for (const node of nodes) node.pending = null;
+    births.log = outer;
+  }
+}
+
+/** All nodes below the roots, latest first. */
+function reachable(roots: readonly Tensor[]): Node[] {
+  const seen = new Set<Node>();
+  const stack: Node[] = [];
+  for (const { node } of roots) if (node instanceof Node) stack.push(node);
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    for (const parent of node.parents) if (parent instanceof Node && !seen.has(parent)) stack.push(parent);
+  }
+  return [...seen].sort((a, b) => b.sequence - a.sequence);
+}
+
+/** The nodes on a path to something wanted (everything else is skipped). */
+function leadingTo(nodes: readonly Node[], wanted: Wanted): Set<Node> {
+  const useful = new Set<Node>();
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i]!;
+    const leads = node.parents.some((parent, k) =>
+      parent instanceof Node
+        ? useful.has(parent) || wanted.results.get(parent)?.has(node.parentSlots[k]!) === true
+        : parent !== null && wanted.leaves.has(parent),
+    );
+    if (leads) useful.add(node);
+  }
+  for (const [node] of wanted.results) useful.add(node);
+  return useful;
+}
+
+function released(node: Node): GradproofError {
+  return new GradproofError(
+    'ERR_GRAPH_RELEASED',
+    `the graph was released by an earlier backward (at op '${node.opName}')`,
+    {
+      op: 'backward',
+      hint: 'Call the first backward with { retainGraph: true }, or run the forward pass again.',
+    },
+  );
+}
+
+export function hold(dy: Tensor): Tensor {
+  dy.storage.uses++;
+  return dy;
+}
+
+export function drop(dy: Tensor): void {
+  const { storage } = dy;
+  storage.uses--;
+  if (storage.engine && storage.uses === 0) storage.release();
+}
+
+function push(node: Node, slot: number, dy: Tensor, mode: Mode): void {
+  const pending = (node.pending ??= new Array<Tensor | null>(node.outputCount).fill(null));
+  pending[slot] = accumulateTransient(pending[slot] ?? null, dy, mode.createGraph);
+}
+
+/** The first gradient is kept as it is; the second makes an owned sum; later ones are added in place. */
+export function accumulateTransient(have: Tensor | null, dy: Tensor, createGraph: boolean): Tensor {
+  if (have === null) return hold(dy);
+  if (!createGraph && have.storage.engine && have.storage.uses === 1 && have.isContiguous && owned.has(have)) {
+    add_(have, dy);
+    return have;
+  }
+  const total = add(have, dy);
+  if (!createGraph) {
+    total.storage.engine = true;
+    owned.add(total);
+  }
+  hold(total);
+  drop(have);
+  return total;
+}
+
+/** Sums made by the engine itself: nobody else can hold a view of them. */
+const owned = new WeakSet<Tensor>();
+
+/** Calls a node's hooks and rule and routes what comes out. */
+function step(
+  node: Node,
+  dys: (Tensor | null)[],
+  mode: Mode,
+  wanted: Wanted | null,
+  useful: ReadonlySet<Node> | null,
+  deliver: Deliver,
+): void {
+  for (let slot = 0; slot < dys.length; slot++) {
+    let dy = dys[slot];
+    if (dy === null || dy === undefined) continue;
+    for (const hook of node.hooks?.get(slot) ?? []) {
+      dy.storage.engine = false;
+      const replaced = hook(dy);
+      if (replaced !== undefined) {
+        checkHook(node, dy, replaced);
+        hold(replaced);
+        drop(dy);
+        dys[slot] = dy = replaced;
+      }
+    }
+    const retaining = node.retaining?.get(slot);
+    if (retaining !== undefined) {
+      dy.storage.engine = false;
+      retaining.gradient = dy;
+    }
+    if (wanted?.results.get(node)?.has(slot) === true) deliver(node, dy, slot);
+  }
+  const wants = node.parents.map((parent) =>
+    parent instanceof Node
+      ? useful === null || useful.has(parent)
+      : parent !== null && (wanted === null || wanted.leaves.has(parent)),
+  );
+  if (!wants.includes(true)) return;
+  const call = (): (Tensor | null)[][] => ruleGradients(node, dys, wants, mode, grad);
+  const gradients = interceptor === null ? call() : interceptor(node, call);
+  let flat = 0;
+  for (const list of gradients) {
+    for (const g of list) {
+      const parent = node.parents[flat];
+      if (g !== null && wants[flat] === true) {
+        if (parent instanceof Node) push(parent, node.parentSlots[flat]!, g, mode);
+        else if (parent instanceof Tensor) deliver(parent, g, 0);
+      }
+      flat++;
+    }
+  }
+}
+
+function checkHook(node: Node, dy: Tensor, replaced: Tensor): void {
+  if (sameShape(dy.shape, replaced.shape)) return;
+  throw new GradproofError(
+    'ERR_GRADIENT',
+    `a hook must return a gradient of shape ${showShape(dy.shape)}, got ${showShape(replaced.shape)}`,
+    { op: node.opName },
+  );
+}

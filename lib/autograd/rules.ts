@@ -1,0 +1,249 @@
+/**
+ * One step of backward: from the gradients of a node's outputs to those of its inputs. Calls the declared rule, or
+ * differentiates the op's reference; undoes broadcasting; checks what a rule returns and names the op.
+ */
+import { GradproofError } from '../errors.js';
+import { zeros } from '../ops/create.js';
+import type { Gradient, Meta, MetaSlot, Slot } from '../ops/define.js';
+import { sum } from '../ops/reduce.js';
+import { state } from '../ops/state.js';
+import { alias, reshape } from '../ops/view.js';
+import { sameShape, showShape, type Shape } from '../tensor/shape.js';
+import { Tensor } from '../tensor/tensor.js';
+import { withGrad } from './modes.js';
+import type { Node } from './tape.js';
+
+export interface Mode {
+  readonly createGraph: boolean;
+  readonly retainGraph: boolean;
+}
+
+/** `grad` of engine.ts, handed in so that rules do not import the engine. */
+export type Differentiate = (
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  gradOutputs: readonly Tensor[],
+  options: { readonly createGraph: boolean; readonly retainGraph: boolean; readonly allowUnused: true },
+) => (Tensor | null)[];
+
+/** Per declared input, per list element: its gradient in the input's own shape, or null. */
+export function ruleGradients(
+  node: Node,
+  dys: readonly (Tensor | null)[],
+  wants: readonly boolean[],
+  mode: Mode,
+  differentiate: Differentiate,
+): (Tensor | null)[][] {
+  const { op } = node;
+  const grads = nameOutputs(node, dys);
+  let answer: Readonly<Record<string, Gradient | readonly Gradient[]>>;
+  const fused = op.reference !== undefined && (op.gradient.kind === 'reference' || mode.createGraph);
+  if (fused) answer = differentiateReference(node, grads, wants, mode, differentiate);
+  else if (op.gradient.kind === 'rule')
+    answer = op.gradient.backward(grads, savedByName(node), node.attrs, metasByName(node), wantedNames(node, wants));
+  else throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
+  return node.inputMetas.map((meta, i) => fit(node, i, meta, answer[op.inputs[i]!.name] ?? null, wants));
+}
+
+function positions(node: Node): number[] {
+  let flat = 0;
+  return node.inputMetas.map((meta) => {
+    const start = flat;
+    flat += Array.isArray(meta) ? meta.length : meta === undefined ? 0 : 1;
+    return start;
+  });
+}
+
+function wantedNames(node: Node, wants: readonly boolean[]): Set<string> {
+  const names = new Set<string>();
+  positions(node).forEach((start, i) => {
+    const meta = node.inputMetas[i];
+    const count = Array.isArray(meta) ? meta.length : meta === undefined ? 0 : 1;
+    for (let k = 0; k < count; k++) if (wants[start + k] === true) names.add(node.op.inputs[i]!.name);
+  });
+  return names;
+}
+
+function fit(
+  node: Node,
+  input: number,
+  meta: MetaSlot,
+  answer: Gradient | readonly Gradient[],
+  wants: readonly boolean[],
+): (Tensor | null)[] {
+  if (meta === undefined) return [];
+  const start = positions(node)[input]!;
+  if (isMetaList(meta)) {
+    const list = isGradientList(answer) ? answer : meta.map(() => null);
+    return meta.map((m, k) => (wants[start + k] === true ? fitOne(node, input, m, list[k] ?? null) : null));
+  }
+  if (isGradientList(answer)) throw badGradient(node, input, 'one gradient', 'a list');
+  return [wants[start] === true ? fitOne(node, input, meta, answer) : null];
+}
+
+function isMetaList(meta: Meta | readonly Meta[]): meta is readonly Meta[] {
+  return Array.isArray(meta);
+}
+
+function isGradientList(answer: Gradient | readonly Gradient[]): answer is readonly Gradient[] {
+  return Array.isArray(answer);
+}
+
+/** Undoes broadcasting and checks shape and dtype, naming the op whose rule is wrong. */
+function fitOne(node: Node, input: number, meta: Meta, answer: Gradient): Tensor | null {
+  const g = typeof answer === 'function' ? answer() : answer;
+  if (g === null) return null;
+  if (g.dtype !== meta.dtype) throw badGradient(node, input, meta.dtype, g.dtype);
+  if (sameShape(g.shape, meta.shape)) return g;
+  return sumTo(g, meta.shape) ?? raise(badGradient(node, input, `shape ${showShape(meta.shape)}`, showShape(g.shape)));
+}
+
+function raise(error: Error): never {
+  throw error;
+}
+
+function badGradient(node: Node, input: number, expected: string, got: string): GradproofError {
+  return new GradproofError(
+    'ERR_GRADIENT',
+    `the gradient rule must return ${expected} for '${node.op.inputs[input]?.name ?? ''}', got ${got}`,
+    { op: node.opName },
+  );
+}
+
+/** The adjoint of broadcasting `shape` to the shape of `g`; null when `shape` does not broadcast to it. */
+export function sumTo(g: Tensor, shape: Shape): Tensor | null {
+  const lead = g.shape.length - shape.length;
+  if (lead < 0) return null;
+  const axes: number[] = [];
+  for (let i = 0; i < g.shape.length; i++) {
+    if (i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1)) axes.push(i);
+    else if (shape[i - lead] !== g.shape[i]) return null;
+  }
+  const reduced = axes.length === 0 ? g : sum(g, axes, { keepdim: true });
+  return reshape(reduced, shape);
+}
+
+function nameOutputs(node: Node, dys: readonly (Tensor | null)[]): Record<string, Slot> {
+  const named: Record<string, Slot> = {};
+  let flat = 0;
+  const zeroLike = (meta: Meta): Tensor => zeros(meta.shape, { dtype: meta.dtype, device: device(dys) });
+  node.op.outputs.forEach(({ name, differentiable }, i) => {
+    const meta = node.outputMetas[i];
+    if (meta === undefined) return;
+    const list = isMetaList(meta) ? meta : [meta];
+    const slots = list.map((m, k) => (differentiable ? (dys[flat + k] ?? zeroLike(m)) : undefined));
+    flat += list.length;
+    if (differentiable) named[name] = isMetaList(meta) ? slots.filter((t): t is Tensor => t !== undefined) : slots[0];
+  });
+  return named;
+}
+
+function device(dys: readonly (Tensor | null)[]): string {
+  for (const dy of dys) if (dy !== null) return dy.device;
+  return state.device;
+}
+
+function savedByName(node: Node): Record<string, Slot> {
+  const named: Record<string, Slot> = {};
+  if (node.op.gradient.kind !== 'rule') return named;
+  node.op.gradient.needs.forEach((name, i) => {
+    const slot = node.saved[i];
+    const version = node.savedVersions[i];
+    if (slot instanceof Tensor) assertUnchanged(node, name, slot, typeof version === 'number' ? version : 0);
+    else
+      slot?.forEach((t, k) => {
+        assertUnchanged(node, name, t, typeof version === 'object' ? version[k]! : 0);
+      });
+    named[name] = slot;
+  });
+  return named;
+}
+
+function assertUnchanged(node: Node, name: string, t: Tensor, version: number): void {
+  if (t.storage.version === version) return;
+  throw new GradproofError(
+    'ERR_MUTATED',
+    `'${name}' was changed in place after the forward pass saved it for backward`,
+    {
+      op: node.opName,
+      hint: 'Change a copy (x.clone()), or move the change after backward().',
+      details: { savedVersion: version, version: t.storage.version },
+    },
+  );
+}
+
+function metasByName(node: Node): Record<string, MetaSlot> {
+  const named: Record<string, MetaSlot> = {};
+  node.op.inputs.forEach(({ name }, i) => (named[name] = node.inputMetas[i]));
+  node.op.outputs.forEach(({ name }, i) => (named[name] = node.outputMetas[i]));
+  return named;
+}
+
+/**
+ * The gradient through the op's reference: for ops declared so, and for every fused op under createGraph, where saved
+ * statistics treated as constants would give a wrong Hessian.
+ */
+function differentiateReference(
+  node: Node,
+  dys: Record<string, Slot>,
+  wants: readonly boolean[],
+  mode: Mode,
+  differentiate: Differentiate,
+): Record<string, Gradient | readonly Gradient[]> {
+  const { op } = node;
+  const saved = savedByName(node);
+  const start = positions(node);
+  const fresh: Tensor[] = [];
+  const inputs: Record<string, Slot> = {};
+  op.inputs.forEach(({ name }, i) => {
+    if (node.inputMetas[i] === undefined) return;
+    const slot = saved[name];
+    if (slot === undefined)
+      throw new GradproofError('ERR_GRADIENT', `second derivatives need '${name}' among the rule's needs`, {
+        op: op.name,
+      });
+    const renew = (t: Tensor, k: number): Tensor => {
+      if (wants[start[i]! + k] !== true) return t;
+      const copy = mode.createGraph ? withGrad(true, () => alias(t)) : leafOf(t);
+      fresh.push(copy);
+      return copy;
+    };
+    inputs[name] = slot instanceof Tensor ? renew(slot, 0) : slot.map(renew);
+  });
+  const outputs = withGrad(true, () => op.reference?.(inputs, node.attrs, metasByName(node)) ?? {});
+  const roots: Tensor[] = [];
+  const weights: Tensor[] = [];
+  for (const { name, differentiable } of op.outputs) {
+    const out = outputs[name];
+    const dy = dys[name];
+    if (!differentiable || out === undefined || dy === undefined) continue;
+    const pairs =
+      out instanceof Tensor ? [[out, dy] as const] : out.map((t, k) => [t, dy instanceof Tensor ? dy : dy[k]] as const);
+    for (const [t, weight] of pairs) {
+      if (!t.requiresGrad || !(weight instanceof Tensor)) continue;
+      roots.push(t);
+      weights.push(weight);
+    }
+  }
+  const grads =
+    roots.length === 0
+      ? fresh.map(() => null)
+      : differentiate(roots, fresh, weights, {
+          createGraph: mode.createGraph,
+          retainGraph: mode.createGraph,
+          allowUnused: true,
+        });
+  const byTensor = new Map(fresh.map((t, i) => [t, grads[i] ?? null]));
+  const answer: Record<string, Gradient | readonly Gradient[]> = {};
+  for (const [name, slot] of Object.entries(inputs)) {
+    if (slot !== undefined)
+      answer[name] = slot instanceof Tensor ? (byTensor.get(slot) ?? null) : slot.map((t) => byTensor.get(t) ?? null);
+  }
+  return answer;
+}
+
+function leafOf(t: Tensor): Tensor {
+  const leaf = new Tensor(t.storage, t.shape, t.stride, t.offset, t.dtype);
+  leaf.leafRequiresGrad = true;
+  return leaf;
+}
