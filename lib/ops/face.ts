@@ -158,16 +158,16 @@ declare module '../tensor/tensor.js' {
     /** The same tensor as a new result: a place in the graph of its own. */
     alias(): Tensor;
     /** The largest element over the given axes; NaN wins. Equal extremes share the gradient. */
-    amax(dim?: number | readonly number[], options?: AmaxOptions): Tensor;
+    amax(dim?: number | readonly number[] | undefined, options?: AmaxOptions): Tensor;
     amax(options?: AmaxOptions): Tensor;
     /** The smallest element over the given axes; NaN wins. Equal extremes share the gradient. */
-    amin(dim?: number | readonly number[], options?: AminOptions): Tensor;
+    amin(dim?: number | readonly number[] | undefined, options?: AminOptions): Tensor;
     amin(options?: AminOptions): Tensor;
     /** A view of a contiguous tensor with any strides that do not overlap (in elements). */
     asStrided(
       shape: number | readonly number[],
       stride: number | readonly number[],
-      offset?: number,
+      offset?: number | undefined,
       options?: AsStridedOptions,
     ): Tensor;
     asStrided(options?: AsStridedOptions): Tensor;
@@ -204,7 +204,7 @@ declare module '../tensor/tensor.js' {
     /** eˣ − 1, exact near 0. */
     expm1(): Tensor;
     /** Writes one number into every element of `x`. */
-    fill_(value?: number, options?: FillInPlaceOptions): Tensor;
+    fill_(value?: number | undefined, options?: FillInPlaceOptions): Tensor;
     fill_(options?: FillInPlaceOptions): Tensor;
     /**
      * The largest integer ≤ x.
@@ -277,7 +277,7 @@ declare module '../tensor/tensor.js' {
     /** The larger of a and b; NaN wins. Ties share the gradient equally. */
     maximum(b: Tensor | number): Tensor;
     /** Arithmetic mean over the given axes (all by default). */
-    mean(dim?: number | readonly number[], options?: MeanOptions): Tensor;
+    mean(dim?: number | readonly number[] | undefined, options?: MeanOptions): Tensor;
     mean(options?: MeanOptions): Tensor;
     /** The smaller of a and b; NaN wins. Ties share the gradient equally. */
     minimum(b: Tensor | number): Tensor;
@@ -320,7 +320,13 @@ declare module '../tensor/tensor.js' {
     /** Sine, x in radians. */
     sin(): Tensor;
     /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
-    slice(dim?: number, start?: number, end?: number, step?: number, options?: SliceOptions): Tensor;
+    slice(
+      dim?: number | undefined,
+      start?: number | undefined,
+      end?: number | undefined,
+      step?: number | undefined,
+      options?: SliceOptions,
+    ): Tensor;
     slice(options?: SliceOptions): Tensor;
     /** ln(1 + eˣ). */
     softplus(): Tensor;
@@ -333,7 +339,7 @@ declare module '../tensor/tensor.js' {
     /** a −= alpha · b, in place. */
     sub_(b: Tensor | number, options?: SubInPlaceOptions): Tensor;
     /** Sum over the given axes (all by default). Integers and booleans add up to i64. */
-    sum(dim?: number | readonly number[], options?: SumOptions): Tensor;
+    sum(dim?: number | readonly number[] | undefined, options?: SumOptions): Tensor;
     sum(options?: SumOptions): Tensor;
     /** Tangent, x in radians. */
     tan(): Tensor;
@@ -369,13 +375,13 @@ export const alias: {
 
 /** The largest element over the given axes; NaN wins. Equal extremes share the gradient. */
 export const amax: {
-  (x: Tensor | number, dim?: number | readonly number[], options?: AmaxOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: AmaxOptions): Tensor;
   (x: Tensor | number, options?: AmaxOptions): Tensor;
 } = ops.amax;
 
 /** The smallest element over the given axes; NaN wins. Equal extremes share the gradient. */
 export const amin: {
-  (x: Tensor | number, dim?: number | readonly number[], options?: AminOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: AminOptions): Tensor;
   (x: Tensor | number, options?: AminOptions): Tensor;
 } = ops.amin;
 
@@ -385,7 +391,7 @@ export const asStrided: {
     x: Tensor | number,
     shape: number | readonly number[],
     stride: number | readonly number[],
-    offset?: number,
+    offset?: number | undefined,
     options?: AsStridedOptions,
   ): Tensor;
   (x: Tensor | number, options?: AsStridedOptions): Tensor;
@@ -399,7 +405,7 @@ export const cast: {
 
 /** The tensors one after the other along `dim`; all other sizes are equal. */
 export const cat: {
-  (xs: readonly Tensor[], dim?: number, options?: CatOptions): Tensor;
+  (xs: readonly Tensor[], dim?: number | undefined, options?: CatOptions): Tensor;
   (xs: readonly Tensor[], options?: CatOptions): Tensor;
 } = ops.cat;
 
@@ -473,7 +479,7 @@ export const floor: {
  * No gradient: it has no tensor input.
  */
 export const full: {
-  (shape: number | readonly number[], value?: number, options?: FullOptions): Tensor;
+  (shape: number | readonly number[], value?: number | undefined, options?: FullOptions): Tensor;
   (options?: FullOptions): Tensor;
 } = ops.full;
 
@@ -592,7 +598,7 @@ export const maximum: {
 
 /** Arithmetic mean over the given axes (all by default). */
 export const mean: {
-  (x: Tensor | number, dim?: number | readonly number[], options?: MeanOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: MeanOptions): Tensor;
   (x: Tensor | number, options?: MeanOptions): Tensor;
 } = ops.mean;
 
@@ -635,7 +641,12 @@ export const pow: {
  * No gradient: random numbers depend on no tensor.
  */
 export const randint: {
-  (low?: number, high?: number, shape?: number | readonly number[], options?: RandintOptions): Tensor;
+  (
+    low?: number | undefined,
+    high?: number | undefined,
+    shape?: number | readonly number[] | undefined,
+    options?: RandintOptions,
+  ): Tensor;
   (options?: RandintOptions): Tensor;
 } = ops.randint;
 
@@ -696,7 +707,14 @@ export const sin: {
 
 /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
 export const slice: {
-  (x: Tensor | number, dim?: number, start?: number, end?: number, step?: number, options?: SliceOptions): Tensor;
+  (
+    x: Tensor | number,
+    dim?: number | undefined,
+    start?: number | undefined,
+    end?: number | undefined,
+    step?: number | undefined,
+    options?: SliceOptions,
+  ): Tensor;
   (x: Tensor | number, options?: SliceOptions): Tensor;
 } = ops.slice;
 
@@ -722,7 +740,7 @@ export const sub: {
 
 /** Sum over the given axes (all by default). Integers and booleans add up to i64. */
 export const sum: {
-  (x: Tensor | number, dim?: number | readonly number[], options?: SumOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: SumOptions): Tensor;
   (x: Tensor | number, options?: SumOptions): Tensor;
 } = ops.sum;
 
@@ -749,7 +767,12 @@ export const trunc: {
  * No gradient: random numbers depend on no tensor.
  */
 export const uniform: {
-  (shape: number | readonly number[], low?: number, high?: number, options?: UniformOptions): Tensor;
+  (
+    shape: number | readonly number[],
+    low?: number | undefined,
+    high?: number | undefined,
+    options?: UniformOptions,
+  ): Tensor;
   (options?: UniformOptions): Tensor;
 } = ops.uniform;
 
