@@ -49,7 +49,7 @@ Storage *HandleTable::find(double handle) {
     uint32_t h = static_cast<uint32_t>(handle), slot = h & kSlotMask;
     if (slot != 0 && slot < slots_.size()) {
       Storage *s = &slots_[slot];
-      if (s->state == Storage::kLive && s->generation == h >> kSlotBits) return s;
+      if (s->state == Storage::kLive && s->generation == h >> kSlotBits && static_cast<double>(h) == handle) return s;
     }
   }
   fail(kStaleHandle, "handle %.17g names no storage: it was released, or never given out", handle);
@@ -81,11 +81,7 @@ void HandleTable::forget_owner(napi_env env, uint32_t slot) {
 }
 
 void HandleTable::release(napi_env env, double handle) {
-  if (!(handle > 0 && handle < 2147483648.0)) return;
-  uint32_t h = static_cast<uint32_t>(handle), slot = h & kSlotMask;
-  if (slot == 0 || slot >= slots_.size()) return;
-  Storage &s = slots_[slot];
-  if (s.state == Storage::kLive && s.generation == h >> kSlotBits) retire(env, slot);
+  if (find(handle) != nullptr) retire(env, slot_of(handle));
 }
 
 // The handle is stale from here on; the memory follows when nothing in flight holds it.
