@@ -13,6 +13,8 @@ export { reshape, transpose } from './ops/view.js';
 export { tensor, type TensorOptions } from './ops/methods.js';
 export { defineOp, like } from './ops/define.js';
 export * from './autograd/index.js';
+export * as nn from './nn/index.js';
+export * as optim from './optim/index.js';
 export { compile, scalar, type Compiled, type CompileOptions } from './capture/compile.js';
 export type { Program, ProgramMemory, ProfileRow } from './capture/program.js';
 export * as data from './data/index.js';

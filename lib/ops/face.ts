@@ -3,6 +3,23 @@ import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as ops from './index.js';
 
+export interface AdamStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Default 0.999. */
+  readonly beta2?: number | undefined;
+  /** Default 1e-8. */
+  readonly eps?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default false. */
+  readonly decoupled?: boolean | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
 export interface AddOptions {
   /** Default 1. */
   readonly alpha?: number | undefined;
@@ -43,6 +60,10 @@ export interface CatOptions {
   readonly dim?: number | undefined;
 }
 
+export interface ClampGradsOptions {
+  readonly clipValue?: number | undefined;
+}
+
 export interface ExpandOptions {
   readonly shape?: number | readonly number[] | undefined;
 }
@@ -60,6 +81,17 @@ export interface FullOptions {
   readonly dtype?: DType | undefined;
   readonly device?: string | undefined;
   readonly requiresGrad?: boolean | undefined;
+}
+
+export interface GradNormOptions {
+  /** Default null. */
+  readonly maxNorm?: number | undefined;
+  /** Default 2. */
+  readonly normType?: number | undefined;
+}
+
+export interface LinearOptions {
+  readonly bias?: Tensor | undefined;
 }
 
 export interface MeanOptions {
@@ -94,6 +126,36 @@ export interface RandnOptions {
   readonly dtype?: DType | undefined;
   readonly device?: string | undefined;
   readonly requiresGrad?: boolean | undefined;
+}
+
+export interface RmspropStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.99. */
+  readonly alpha?: number | undefined;
+  /** Default 1e-8. */
+  readonly eps?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default 0. */
+  readonly momentum?: number | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
+export interface SgdStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0. */
+  readonly momentum?: number | undefined;
+  /** Default 0. */
+  readonly dampening?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default false. */
+  readonly nesterov?: boolean | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
 }
 
 export interface SliceOptions {
@@ -241,6 +303,8 @@ declare module '../tensor/tensor.js' {
      * No gradient: a comparison is constant almost everywhere.
      */
     le(b: Tensor | number): Tensor;
+    /** y = x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → y [..., out]. */
+    linear(weight: Tensor | number, options?: LinearOptions): Tensor;
     /** Natural logarithm. */
     log(): Tensor;
     /** ln(1 + x), exact near 0. */
@@ -363,6 +427,23 @@ export const abs: {
   (x: Tensor | number): Tensor;
 } = ops.abs;
 
+/**
+ * Adam: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr · m̂ / (√v̂ + ε) with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ). Weight decay is added to the gradient, or with `decoupled` (AdamW) taken from the parameter. With `maxExpAvgSqs` (amsgrad) the largest v so far divides.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const adamStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    expAvgs: readonly Tensor[],
+    expAvgSqs: readonly Tensor[],
+    maxExpAvgSqs: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: AdamStepOptions,
+  ): Tensor;
+} = ops.adamStep;
+
 /** a + alpha · b. */
 export const add: {
   (a: Tensor | number, b: Tensor | number, options?: AddOptions): Tensor;
@@ -416,6 +497,14 @@ export const cat: {
 export const ceil: {
   (x: Tensor | number): Tensor;
 } = ops.ceil;
+
+/**
+ * Limits every element of every gradient to [−clipValue, clipValue], in place; NaN stays NaN.
+ * No gradient: it writes gradients in place, after backward.
+ */
+export const clampGrads: {
+  (grads: readonly Tensor[], options?: ClampGradsOptions): Tensor;
+} = ops.clampGrads;
 
 /** A copy with row-major layout. */
 export const contiguous: {
@@ -492,6 +581,14 @@ export const ge: {
 } = ops.ge;
 
 /**
+ * The norm of all gradients as one vector, (Σ |g|^normType)^(1/normType) (normType Infinity: the largest |g|), and the coefficient min(1, maxNorm / (norm + 1e-6)) that clips them to maxNorm. f64 if one of them is, else f32; summed in f64 in an order that depends on the shapes alone.
+ * No gradient: it looks at gradients, after backward.
+ */
+export const gradNorm: {
+  (grads: readonly Tensor[], options?: GradNormOptions): { readonly norm: Tensor; readonly coefficient: Tensor };
+} = ops.gradNorm;
+
+/**
  * a > b, elementwise.
  * No gradient: a comparison is constant almost everywhere.
  */
@@ -530,6 +627,11 @@ export const isnan: {
 export const le: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.le;
+
+/** y = x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → y [..., out]. */
+export const linear: {
+  (x: Tensor | number, weight: Tensor | number, options?: LinearOptions): Tensor;
+} = ops.linear;
 
 /** Natural logarithm. */
 export const log: {
@@ -670,6 +772,23 @@ export const relu: {
 } = ops.relu;
 
 /**
+ * RMSprop: v ← αv + (1−α)g²; d = √v + ε, with `gradAvgs` (centered) √(v − ḡ²) + ε; p ← p − lr · g/d, or with `momentumBuffers` b ← momentum · b + g/d and p ← p − lr · b.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const rmspropStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    squareAvgs: readonly Tensor[],
+    gradAvgs: readonly Tensor[],
+    momentumBuffers: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: RmspropStepOptions,
+  ): Tensor;
+} = ops.rmspropStep;
+
+/**
  * The nearest integer, halves to even.
  * No gradient: piecewise constant: the derivative is zero almost everywhere.
  */
@@ -681,6 +800,29 @@ export const round: {
 export const rsqrt: {
   (x: Tensor | number): Tensor;
 } = ops.rsqrt;
+
+/**
+ * Multiplies every gradient by a 0-d coefficient, in place; by exactly 1 it leaves every bit as it was.
+ * No gradient: it writes gradients in place, after backward.
+ */
+export const scaleGrads: {
+  (grads: readonly Tensor[], coefficient: Tensor | number): Tensor;
+} = ops.scaleGrads;
+
+/**
+ * Stochastic gradient descent: g ← g + weightDecay · p; b ← momentum · b + (1−dampening) · g (b = g in the first step); p ← p − lr · (b, or g + momentum · b with nesterov, or g without momentum).
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const sgdStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    momentumBuffers: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: SgdStepOptions,
+  ): Tensor;
+} = ops.sgdStep;
 
 /** 1 / (1 + e⁻ˣ). */
 export const sigmoid: {

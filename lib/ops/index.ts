@@ -8,4 +8,7 @@ export * from './reduce.js';
 export * from './view.js';
 export * from './join.js';
 export * from './matmul.js';
+export * from './linear.js';
+export * from './optim_step.js';
+export * from './clip.js';
 export * from './methods.js';

@@ -1,0 +1,167 @@
+/** Modules that hold modules. Plain arrays and objects are walked as well; these are for chaining and for typed access. */
+import { GradproofError } from '../errors.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { Module, type Layer } from './module.js';
+import type { Parameter } from './parameter.js';
+
+/** Own property of a container: its key is the state-dict key. */
+function put(container: Module, key: string, value: Module | Parameter): void {
+  Object.defineProperty(container, key, { value, writable: false, configurable: true, enumerable: true });
+}
+
+function at<T>(list: readonly T[], index: number, op: string): T {
+  const found = list[index < 0 ? index + list.length : index];
+  if (found === undefined) {
+    throw new GradproofError(
+      'ERR_INDEX',
+      `index ${String(index)} is out of range for ${String(list.length)} elements`,
+      { op },
+    );
+  }
+  return found;
+}
+
+/** Modules one after the other; parameters are named `0.weight`, `1.weight`, … */
+export class Sequential extends Module {
+  readonly #layers: Layer[] = [];
+
+  constructor(...layers: readonly Layer[]) {
+    super();
+    for (const layer of layers) this.append(layer);
+  }
+
+  append(layer: Layer): this {
+    put(this, String(this.#layers.length), layer);
+    this.#layers.push(layer);
+    return this;
+  }
+
+  get length(): number {
+    return this.#layers.length;
+  }
+
+  /** The layer at `index`; negative ones count from the end. */
+  at(index: number): Layer {
+    return at(this.#layers, index, 'Sequential');
+  }
+
+  [Symbol.iterator](): Iterator<Layer> {
+    return this.#layers[Symbol.iterator]();
+  }
+
+  override forward(x: Tensor): Tensor {
+    let y = x;
+    for (const layer of this.#layers) y = layer.forward(y);
+    return y;
+  }
+}
+
+/** A list of modules that are called one by one: `for (const block of this.blocks) x = block.forward(x)`. */
+export class ModuleList<M extends Module = Module> extends Module {
+  readonly #modules: M[] = [];
+
+  constructor(modules: Iterable<M> = []) {
+    super();
+    for (const module of modules) this.append(module);
+  }
+
+  append(module: M): this {
+    put(this, String(this.#modules.length), module);
+    this.#modules.push(module);
+    return this;
+  }
+
+  get length(): number {
+    return this.#modules.length;
+  }
+
+  at(index: number): M {
+    return at(this.#modules, index, 'ModuleList');
+  }
+
+  [Symbol.iterator](): Iterator<M> {
+    return this.#modules[Symbol.iterator]();
+  }
+}
+
+/** Modules by name. */
+export class ModuleDict<M extends Module = Module> extends Module {
+  readonly #modules = new Map<string, M>();
+
+  constructor(modules: Readonly<Record<string, M>> = {}) {
+    super();
+    for (const [name, module] of Object.entries(modules)) this.set(name, module);
+  }
+
+  set(name: string, module: M): this {
+    if (name === '' || name.includes('.') || (name in this && !this.#modules.has(name))) {
+      throw new GradproofError('ERR_MODULE', `a module needs a free name without dots, got '${name}'`, {
+        op: 'ModuleDict',
+      });
+    }
+    put(this, name, module);
+    this.#modules.set(name, module);
+    return this;
+  }
+
+  get(name: string): M {
+    const module = this.#modules.get(name);
+    if (module === undefined) {
+      throw new GradproofError(
+        'ERR_MODULE',
+        `there is no module '${name}'; there are: ${[...this.#modules.keys()].join(', ')}`,
+        {
+          op: 'ModuleDict',
+        },
+      );
+    }
+    return module;
+  }
+
+  has(name: string): boolean {
+    return this.#modules.has(name);
+  }
+
+  keys(): string[] {
+    return [...this.#modules.keys()];
+  }
+
+  [Symbol.iterator](): Iterator<[string, M]> {
+    return this.#modules[Symbol.iterator]();
+  }
+}
+
+/** A list of parameters, named `0`, `1`, … */
+export class ParameterList extends Module {
+  readonly #parameters: Parameter[] = [];
+
+  constructor(parameters: Iterable<Parameter> = []) {
+    super();
+    for (const parameter of parameters) this.append(parameter);
+  }
+
+  append(parameter: Parameter): this {
+    put(this, String(this.#parameters.length), parameter);
+    this.#parameters.push(parameter);
+    return this;
+  }
+
+  get length(): number {
+    return this.#parameters.length;
+  }
+
+  at(index: number): Parameter {
+    return at(this.#parameters, index, 'ParameterList');
+  }
+
+  [Symbol.iterator](): Iterator<Parameter> {
+    return this.#parameters[Symbol.iterator]();
+  }
+}
+
+/** Gives back its input. */
+export class Identity extends Module {
+  override forward(x: Tensor): Tensor {
+    return x;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Initialisation in place, with PyTorch's distributions, drawn from the library's generator.
+ * Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), torch.nn.init.
+ */
+import { noGrad } from '../autograd/modes.js';
+import { GradproofError } from '../errors.js';
+import { randn, uniform } from '../ops/create.js';
+import { showShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+export type Nonlinearity =
+  'linear' | 'conv1d' | 'conv2d' | 'conv3d' | 'sigmoid' | 'tanh' | 'relu' | 'leaky_relu' | 'selu';
+
+export interface KaimingOptions {
+  /** Negative slope, for 'leaky_relu'. Default 0. */
+  readonly a?: number | undefined;
+  /** Keep the variance of the forward ('fanIn', default) or of the backward pass. */
+  readonly mode?: 'fanIn' | 'fanOut' | undefined;
+  /** Default 'leaky_relu'. */
+  readonly nonlinearity?: Nonlinearity | undefined;
+}
+
+/** The recommended standard-deviation factor of a nonlinearity (torch.nn.init.calculate_gain). */
+export function calculateGain(nonlinearity: Nonlinearity, a = 0.01): number {
+  switch (nonlinearity) {
+    case 'linear':
+    case 'conv1d':
+    case 'conv2d':
+    case 'conv3d':
+    case 'sigmoid':
+      return 1;
+    case 'tanh':
+      return 5 / 3;
+    case 'relu':
+      return Math.SQRT2;
+    case 'leaky_relu':
+      return Math.sqrt(2 / (1 + a * a));
+    case 'selu':
+      return 3 / 4;
+  }
+}
+
+/** Inputs and outputs per unit: sizes of axes 1 and 0 times the receptive field. */
+export function fans(t: { readonly shape: readonly number[] }): { readonly fanIn: number; readonly fanOut: number } {
+  const [out, inner, ...kernel] = t.shape;
+  if (out === undefined || inner === undefined) {
+    throw new GradproofError('ERR_SHAPE', `fans need at least two axes, got ${showShape(t.shape)}`, { op: 'init' });
+  }
+  const field = kernel.reduce((n, size) => n * size, 1);
+  return { fanIn: inner * field, fanOut: out * field };
+}
+
+function options(t: Tensor): { readonly dtype: Tensor['dtype']; readonly device: string } {
+  return { dtype: t.dtype, device: t.device };
+}
+
+function write<T extends Tensor>(t: T, values: () => Tensor): T {
+  noGrad(() => {
+    t.copy_(values());
+  });
+  return t;
+}
+
+/** Uniform in [low, high). */
+export function uniform_<T extends Tensor>(t: T, low = 0, high = 1): T {
+  return write(t, () => uniform(t.shape, low, high, options(t)));
+}
+
+/** Normal. */
+export function normal_<T extends Tensor>(t: T, mean = 0, std = 1): T {
+  return write(t, () => randn(t.shape, { ...options(t), mean, std }));
+}
+
+export function constant_<T extends Tensor>(t: T, value: number): T {
+  noGrad(() => {
+    t.fill_(value);
+  });
+  return t;
+}
+
+export function zeros_<T extends Tensor>(t: T): T {
+  return constant_(t, 0);
+}
+
+export function ones_<T extends Tensor>(t: T): T {
+  return constant_(t, 1);
+}
+
+/** Uniform with variance gain² · 2 / (fanIn + fanOut). */
+export function xavierUniform_<T extends Tensor>(t: T, gain = 1): T {
+  const { fanIn, fanOut } = fans(t);
+  const bound = gain * Math.sqrt(6 / (fanIn + fanOut));
+  return uniform_(t, -bound, bound);
+}
+
+/** Normal with variance gain² · 2 / (fanIn + fanOut). */
+export function xavierNormal_<T extends Tensor>(t: T, gain = 1): T {
+  const { fanIn, fanOut } = fans(t);
+  return normal_(t, 0, gain * Math.sqrt(2 / (fanIn + fanOut)));
+}
+
+function kaimingStd(t: Tensor, { a = 0, mode = 'fanIn', nonlinearity = 'leaky_relu' }: KaimingOptions): number {
+  return calculateGain(nonlinearity, a) / Math.sqrt(fans(t)[mode]);
+}
+
+/** Uniform with variance gain² / fan. */
+export function kaimingUniform_<T extends Tensor>(t: T, how: KaimingOptions = {}): T {
+  const bound = Math.sqrt(3) * kaimingStd(t, how);
+  return uniform_(t, -bound, bound);
+}
+
+/** Normal with variance gain² / fan. */
+export function kaimingNormal_<T extends Tensor>(t: T, how: KaimingOptions = {}): T {
+  return normal_(t, 0, kaimingStd(t, how));
+}

@@ -1,0 +1,204 @@
+/**
+ * What every optimizer is: groups of parameters with hyper-parameters, state per parameter, one op call per group and
+ * step. State is allocated at construction and named by parameter, not by order. A parameter without gradient is left
+ * alone, as in PyTorch: its step count does not advance either.
+ */
+import { noGrad } from '../autograd/modes.js';
+import { GradproofError } from '../errors.js';
+import { Parameter } from '../nn/parameter.js';
+import { zeros } from '../ops/create.js';
+import { stateDType } from '../ops/optim_step.js';
+import { bindingChanged } from '../tensor/binding.js';
+import { collectIfDue } from '../tensor/sweep.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { ParamGroup, type GroupRecord, type Hyper } from './group.js';
+import { loadOptimizer, type OptimizerState } from './state_dict.js';
+
+/** `model.parameters()`, `model.namedParameters()`, or groups of either with hyper-parameters of their own. */
+export type ParamList = readonly (Tensor | readonly [string, Tensor])[];
+export type Params<O> = ParamList | readonly (O & { readonly params: ParamList })[];
+
+/** Tensors that only the optimizer writes, beside the step count: `expAvg`, `momentumBuffer`, … */
+export type ParamState = Readonly<Record<string, Tensor>>;
+
+export interface StepOptions {
+  /** A 0-d tensor that multiplies every gradient: a clip coefficient, or 1 / loss scale. */
+  readonly scale?: Tensor | undefined;
+  /** A 0-d tensor; non-zero leaves parameters, state and step counts as they are. */
+  readonly skip?: Tensor | undefined;
+}
+
+/** The parameters of a group that have a gradient, side by side. */
+export interface Active {
+  readonly params: Tensor[];
+  readonly grads: Tensor[];
+  readonly steps: Tensor[];
+  /** The tensors of one kind of state, in the order of `params`; empty where the group has none. */
+  state(name: string): Tensor[];
+}
+
+interface Entry {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly step: Tensor;
+  readonly state: ParamState;
+}
+
+/** Tensors in one call: the call block holds 65,536 numbers. */
+const CALL_LIMIT = 512;
+
+export abstract class Optimizer<H extends Hyper, O extends { readonly lr?: number | undefined }> {
+  readonly groups: readonly ParamGroup<H>[];
+  readonly #entries: readonly (readonly Entry[])[];
+
+  /** `settle` turns a group's options into checked hyper-parameters; `names` says which state they need. */
+  protected constructor(
+    params: Params<O>,
+    options: O,
+    settle: (options: O) => { readonly lr: number; readonly hyper: H },
+    names: (hyper: H) => readonly string[],
+  ) {
+    const given = toGroups(params, this.constructor.name);
+    const taken = new Map<string, Tensor>();
+    const seen = new Set<Tensor>();
+    const entries: Entry[][] = [];
+    this.groups = given.map(({ list, own }, index) => {
+      const { lr, hyper } = settle({ ...options, ...defined(own) });
+      const tensors = list.map((item, i): [string, Tensor] => {
+        const [known, tensor] = isTensor(item) ? [nameOf(item), item] : item;
+        checkParameter(tensor, seen, this.constructor.name);
+        const plain = known ?? `param${given.length > 1 ? `.${String(index)}` : ''}.${String(i)}`;
+        const name = taken.has(plain) ? `group${String(index)}.${plain}` : plain;
+        if (taken.has(name)) throw refuse(this.constructor.name, `two parameters are named '${name}'`);
+        taken.set(name, tensor);
+        return [name, tensor];
+      });
+      entries.push(tensors.map(([name, tensor]) => makeEntry(name, tensor, names(hyper))));
+      const device = tensors[0]?.[1].device ?? 'cpu';
+      return new ParamGroup(lr, hyper, device, tensors);
+    });
+    this.#entries = entries;
+    if (seen.size === 0) throw refuse(this.constructor.name, 'there is no parameter to optimise');
+  }
+
+  /** One update of the given parameters. */
+  protected abstract update(active: Active, group: ParamGroup<H>, options: StepOptions): void;
+
+  /** Updates every parameter that has a gradient. */
+  step(options: StepOptions = {}): void {
+    noGrad(() => {
+      this.groups.forEach((group, index) => {
+        const ready = this.#entries[index]!.filter(({ tensor }) => tensor.grad !== null);
+        for (let from = 0; from < ready.length; from += CALL_LIMIT) {
+          this.update(gather(ready.slice(from, from + CALL_LIMIT)), group, options);
+        }
+      });
+    });
+  }
+
+  /** Forgets all gradients (sets them to null); a sweep follows if enough memory is waiting for it. */
+  zeroGrad(): void {
+    for (const entries of this.#entries) for (const { tensor } of entries) tensor.grad = null;
+    collectIfDue();
+  }
+
+  /** The learning rate of the first group. Setting it sets all groups; a captured step sees the new value. */
+  get lr(): number {
+    return this.groups[0]!.lr;
+  }
+
+  set lr(value: number) {
+    for (const group of this.groups) group.lr = value;
+  }
+
+  /** All parameters, in order of the groups. */
+  parameters(): Tensor[] {
+    return this.#entries.flatMap((entries) => entries.map(({ tensor }) => tensor));
+  }
+
+  /** State by parameter name (with the step count) and the groups. It shares the optimizer's memory. */
+  stateDict(): OptimizerState {
+    const state = this.#entries
+      .flat()
+      .map(({ name, step, state: own }): [string, ParamState] => [
+        name,
+        Object.fromEntries(Object.entries({ step, ...own }).map(([key, tensor]) => [key, tensor.detach()])),
+      ]);
+    const groups = this.groups.map((group): GroupRecord => group.record());
+    return { kind: this.constructor.name, state: Object.fromEntries(state), groups };
+  }
+
+  /** Takes over state and hyper-parameters: all of it or, with an ERR_STATE_DICT, none. */
+  loadStateDict(dict: OptimizerState): void {
+    const entries = this.#entries.flat().map(({ name, step, state }) => ({ name, state: { step, ...state } }));
+    const commit = loadOptimizer(this.constructor.name, entries, this.groups, dict);
+    noGrad(commit);
+    bindingChanged();
+  }
+}
+
+function refuse(op: string, what: string, hint?: string): GradproofError {
+  return new GradproofError('ERR_OPTIMIZER', what, { op, hint });
+}
+
+function isParamList<O>(params: Params<O>): params is ParamList {
+  return params.every((item) => isTensor(item) || Array.isArray(item));
+}
+
+function toGroups<O>(params: Params<O>, op: string): { readonly list: ParamList; readonly own: Partial<O> }[] {
+  const list: unknown = params;
+  if (!Array.isArray(list)) throw refuse(op, 'the parameters must be an array, such as model.parameters()');
+  if (isParamList(params)) return [{ list: params, own: {} }];
+  return params.map((group) => {
+    const tensors: unknown = group.params;
+    if (!Array.isArray(tensors)) throw refuse(op, 'every group needs an array `params`');
+    return { list: group.params, own: group };
+  });
+}
+
+function nameOf(tensor: Tensor): string | undefined {
+  return tensor instanceof Parameter ? tensor.name : undefined;
+}
+
+/** Without what is explicitly undefined, so that it does not hide the optimizer's own option. */
+function defined<T extends object>(options: T): Partial<T> {
+  const result: Partial<T> = {};
+  return Object.assign(result, Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)));
+}
+
+function checkParameter(tensor: Tensor, seen: Set<Tensor>, op: string): void {
+  if (!isTensor(tensor)) throw refuse(op, `a parameter must be a tensor, got ${typeof tensor}`);
+  if (seen.has(tensor))
+    throw refuse(op, 'a parameter appears twice', 'Tied parameters are listed once by parameters().');
+  if (!tensor.isLeaf)
+    throw refuse(op, 'a parameter must be a leaf, not the result of an op', 'Wrap it in nn.Parameter.');
+  if (!tensor.isContiguous) throw refuse(op, 'a parameter must be row-major', 'Wrap it in nn.Parameter.');
+  seen.add(tensor);
+}
+
+function makeEntry(name: string, tensor: Tensor, kinds: readonly string[]): Entry {
+  const { shape, device } = tensor;
+  const dtype = stateDType(tensor.dtype);
+  return {
+    name,
+    tensor,
+    step: zeros([], { dtype: 'i64', device }),
+    state: Object.fromEntries(kinds.map((kind) => [kind, zeros(shape, { dtype, device })])),
+  };
+}
+
+function gather(entries: readonly Entry[]): Active {
+  const active: Active = {
+    params: [],
+    grads: [],
+    steps: [],
+    state: (name) => entries.flatMap(({ state }) => state[name] ?? []),
+  };
+  for (const { tensor, step } of entries) {
+    if (tensor.grad === null) continue;
+    active.params.push(tensor);
+    active.grads.push(tensor.grad);
+    active.steps.push(step);
+  }
+  return active;
+}
