@@ -83,6 +83,7 @@ napi_value load(Environment *, napi_env env, napi_callback_info info) {
   }
   const Backend *b = nullptr;
   if (load_backend(path.c_str(), &b) != GP_OK) return throw_error(env, "ERR_BACKEND");
+  before_exit();
   return text(env, b->name.c_str());
 }
 
@@ -111,7 +112,9 @@ napi_value open(Environment *, napi_env env, napi_callback_info info) {
     return throw_error(env, "ERR_DEVICE");
   }
   double index = a.number(env, 1);
+  int32_t before = device_total();
   int32_t number = open_device(name.c_str(), index >= 0 && index < 1e9 ? static_cast<int32_t>(index) : -1);
+  if (device_total() != before) before_exit();
   return number < 0 ? throw_error(env, "ERR_DEVICE") : integer(env, number);
 }
 

@@ -1,5 +1,8 @@
 #include "environment.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "../cpu/threads.h"
 #include "error.h"
 #include "loader.h"
@@ -8,8 +11,32 @@ namespace gp {
 
 namespace {
 
-std::mutex environments_mutex;
-int environments = 0;
+// Never destroyed, like everything static here: at_exit() needs it late.
+struct Environments {
+  std::mutex mutex;
+  std::vector<Environment *> all;
+};
+Environments &environments() {
+  static Environments *e = new Environments;
+  return *e;
+}
+
+void stop_queues(Environment *e) {
+  e->closing = true;
+  for (auto &queue : e->queues)
+    if (queue != nullptr) queue->stop();
+}
+
+// process.exit() ends the process without clean-up hooks on the main thread: threads that still compute must be gone
+// before static objects are destroyed. What is live stays live; the system takes it back.
+void at_exit() {
+  std::lock_guard<std::mutex> lock(environments().mutex);
+  if (environments().all.empty()) return;
+  for (Environment *e : environments().all) stop_queues(e);
+  environments().all.clear();
+  close_devices();
+  shutdown_threads();
+}
 
 void call_js(napi_env env, napi_value, void *context, void *) {
   if (env == nullptr) return;  // the environment is going: the clean-up hook has settled everything
@@ -19,9 +46,7 @@ void call_js(napi_env env, napi_value, void *context, void *) {
 // Runs before Node closes the thread-safe function, because it was registered after it (hooks run in reverse order).
 void clean_up(void *data) {
   auto *e = static_cast<Environment *>(data);
-  e->closing = true;
-  for (auto &queue : e->queues)
-    if (queue != nullptr) queue->stop();
+  stop_queues(e);
   for (Job *job : e->done) {
     job->settle(e, false);
     delete job;
@@ -32,14 +57,18 @@ void clean_up(void *data) {
   e->table.release_all(e->env);
   if (e->block_ref != nullptr) napi_delete_reference(e->env, e->block_ref);
   if (e->stats_ref != nullptr) napi_delete_reference(e->env, e->stats_ref);
+  std::lock_guard<std::mutex> lock(environments().mutex);
+  auto &all = environments().all;
+  all.erase(std::remove(all.begin(), all.end(), e), all.end());
   delete e;
-  std::lock_guard<std::mutex> lock(environments_mutex);
-  if (--environments > 0) return;
+  if (!all.empty()) return;
   close_devices();  // what stands in their queues still runs, with the pool's help
   shutdown_threads();
 }
 
 }  // namespace
+
+void before_exit() { std::atexit(&at_exit); }
 
 Environment *create_environment(napi_env env) {
   auto e = std::make_unique<Environment>();
@@ -51,8 +80,12 @@ Environment *create_environment(napi_env env) {
       napi_unref_threadsafe_function(env, e->wake) != napi_ok ||
       napi_add_env_cleanup_hook(env, &clean_up, e.get()) != napi_ok)
     return nullptr;
-  std::lock_guard<std::mutex> lock(environments_mutex);
-  if (environments++ == 0) pin_this_library();
+  std::lock_guard<std::mutex> lock(environments().mutex);
+  if (environments().all.empty()) {
+    pin_this_library();
+    before_exit();
+  }
+  environments().all.push_back(e.get());
   return e.release();
 }
 

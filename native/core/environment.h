@@ -50,6 +50,10 @@ struct Environment {
   int32_t answer(int32_t code, const gp_status &status);
 };
 
+// Asks for an orderly end before anything that has registered itself so far is torn down. Called again after every
+// backend and device that was loaded, because handlers run in reverse order; the first one that runs does the work.
+void before_exit();
+
 // Creates the environment's data, its thread-safe function and its clean-up hook.
 Environment *create_environment(napi_env env);
 

@@ -46,7 +46,8 @@ void Queue::work() {
       environment_->done.push_back(job.release());
     }
     // Before the thread-safe function is torn down the clean-up hook joins this thread, so the call is always valid.
-    napi_call_threadsafe_function(environment_->wake, nullptr, napi_tsfn_nonblocking);
+    // Nobody would hear it once the environment closes.
+    if (!environment_->closing) napi_call_threadsafe_function(environment_->wake, nullptr, napi_tsfn_nonblocking);
     lock.lock();
     if (pending_.fetch_sub(1) == 1) idle_.notify_all();
   }
