@@ -94,7 +94,8 @@ struct Matrix {
 struct Case {
   int64_t m, n, k, batches = 1;
   int a_layout = 0, b_layout = 0;
-  bool shared_b = false, accumulate = false, wide = false, bias = false, row_bias = false, residual = false, pre = false;
+  bool shared_b = false, accumulate = false, wide = false, bias = false, row_bias = false, residual = false,
+       pre = false;
   bool transposed_c = false;
   int32_t activation = 0;
   double alpha = 1.0;
@@ -106,11 +107,13 @@ struct Case {
 template <class T>
 void fail(const Case &c, const char *what, int64_t batch, int64_t i, int64_t j, double got, double want) {
   if (++failures > 20) return;
-  printf("FAIL %s %s: m %ld n %ld k %ld batches %ld layouts %d %d shared %d acc %d wide %d bias %d/%d act %d res %d pre %d "
-         "ct %d alpha %g pad %ld shift %ld threads %d: [%ld, %ld, %ld] got %.17g want %.17g\n",
-         Name<T>::text, what, c.m, c.n, c.k, c.batches, c.a_layout, c.b_layout, c.shared_b, c.accumulate, c.wide, c.bias,
-         c.row_bias, c.activation, c.residual, c.pre, c.transposed_c, c.alpha, c.padding, c.shift, c.threads, batch, i,
-         j, got, want);
+  printf(
+      "FAIL %s %s: m %ld n %ld k %ld batches %ld layouts %d %d shared %d acc %d wide %d bias %d/%d act %d res %d pre "
+      "%d "
+      "ct %d alpha %g pad %ld shift %ld threads %d: [%ld, %ld, %ld] got %.17g want %.17g\n",
+      Name<T>::text, what, c.m, c.n, c.k, c.batches, c.a_layout, c.b_layout, c.shared_b, c.accumulate, c.wide, c.bias,
+      c.row_bias, c.activation, c.residual, c.pre, c.transposed_c, c.alpha, c.padding, c.shift, c.threads, batch, i, j,
+      got, want);
 }
 
 template <class A>
@@ -221,7 +224,8 @@ void check(const Case &c) {
         }
         const double eps = sizeof(A) == 8 ? 2.3e-16 : 1.2e-7;
         const double rounding = sizeof(T) == 2 && !g.wide_c ? (Name<T>::dtype == GP_F16 ? 5e-4 : 4e-3) : 0;
-        const double limit = magnitude * eps * (8 + 2 * std::sqrt(static_cast<double>(c.k))) + std::fabs(exact) * rounding;
+        const double limit =
+            magnitude * eps * (8 + 2 * std::sqrt(static_cast<double>(c.k))) + std::fabs(exact) * rounding;
         if (std::isfinite(exact) ? !(std::fabs(static_cast<double>(got) - exact) <= limit)
                                  : std::isnan(exact) != std::isnan(got))
           fail<T>(c, "value", batch, i, j, got, exact);

@@ -1,19 +1,11 @@
-// Activations for the epilogue.
+// Activations for the epilogue, in place.
 #pragma once
-#include "gemm.h"
-#include "vec.h"
+#include <stdint.h>
 
 namespace gp::GP_ISA {
-namespace {
 
-template <class V>
-GP_INLINE V activate(V v, int32_t activation) {
-  if (activation == kRelu) {
-    const V zero = {};
-    return v < zero ? zero : v;  // NaN stays NaN
-  }
-  return v;
-}
+// kind: Activation. count: a multiple of the vector length.
+void activate(int32_t kind, float *values, int64_t count);
+void activate(int32_t kind, double *values, int64_t count);
 
-}  // namespace
 }  // namespace gp::GP_ISA

@@ -1,5 +1,6 @@
 // What happens between a finished product and memory: scale, bias, activation, residual, accumulation, rounding.
-// Each step is one rounded operation per element, in this order, so a fused product equals the separate ops bit for bit.
+// Each step is one rounded operation per element, in this order, so a fused product equals the separate ops bit for
+// bit.
 #pragma once
 #include "activation.h"
 #include "gemm.h"
@@ -66,29 +67,36 @@ GP_INLINE void put(const Finish<T, A> &f, V v, int64_t i, int64_t j, int n) {
   store_columns<To>(c, f.c_col, v, n);
 }
 
-// tile: rows x cols finished sums, `ld` apart, readable up to whole vectors; its first element is C's (i0, j0).
+// tile: rows x cols finished sums, rows `ld` apart and readable up to whole vectors; its first element is C's (i0, j0).
+// The tile is scratch: with an activation it passes through memory between two walks, so that the activation runs over
+// whole rows.
 template <class T, class A>
-void finish_tile(const Finish<T, A> &f, const A *tile, int64_t ld, int rows, int cols, int64_t i0, int64_t j0) {
-  using V = typename Vec<A>::V;
+void finish_tile(const Finish<T, A> &f, A *tile, int64_t ld, int rows, int cols, int64_t i0, int64_t j0) {
   constexpr int N = Vec<A>::N;
-  for (int r = 0; r < rows; r++) {
-    const int64_t i = i0 + r;
-    for (int col = 0; col < cols; col += N) {
-      const int64_t j = j0 + col;
-      const int n = clamp_lanes(cols - col, N);
-      V v = load(tile + r * ld + col) * f.alpha;
-      if (f.bias != nullptr) v += load_columns<A>(f.bias + i * f.bias_row + j * f.bias_col, f.bias_col, n);
-      if (f.pre != nullptr) store_columns<T>(f.pre + i * f.pre_row + j * f.pre_col, f.pre_col, v, n);
-      if (f.activation != kNoActivation) v = activate(v, f.activation);
-      if (f.residual != nullptr)
-        v += load_columns<A>(f.residual + i * f.residual_row + j * f.residual_col, f.residual_col, n);
-      if (f.wide_c) {
-        put<A>(f, v, i, j, n);
-      } else {
-        put<T>(f, v, i, j, n);
-      }
+  const bool active = f.activation != kNoActivation;
+  auto walk = [&](auto body) __attribute__((always_inline)) {
+    for (int r = 0; r < rows; r++)
+      for (int col = 0; col < cols; col += N) body(tile + r * ld + col, i0 + r, j0 + col, clamp_lanes(cols - col, N));
+  };
+  auto before = [&](A * p, int64_t i, int64_t j, int n) __attribute__((always_inline)) {
+    typename Vec<A>::V v = load(p) * f.alpha;
+    if (f.bias != nullptr) v += load_columns<A>(f.bias + i * f.bias_row + j * f.bias_col, f.bias_col, n);
+    if (f.pre != nullptr) store_columns<T>(f.pre + i * f.pre_row + j * f.pre_col, f.pre_col, v, n);
+    return v;
+  };
+  auto after = [&](typename Vec<A>::V v, int64_t i, int64_t j, int n) __attribute__((always_inline)) {
+    if (f.residual != nullptr)
+      v += load_columns<A>(f.residual + i * f.residual_row + j * f.residual_col, f.residual_col, n);
+    if (f.wide_c) {
+      put<A>(f, v, i, j, n);
+    } else {
+      put<T>(f, v, i, j, n);
     }
-  }
+  };
+  if (!active) return walk([&](A *p, int64_t i, int64_t j, int n) { after(before(p, i, j, n), i, j, n); });
+  walk([&](A *p, int64_t i, int64_t j, int n) { store(p, before(p, i, j, n)); });
+  for (int r = 0; r < rows; r++) activate(f.activation, tile + r * ld, (cols + N - 1) / N * N);
+  walk([&](A *p, int64_t i, int64_t j, int n) { after(load(p), i, j, n); });
 }
 
 }  // namespace

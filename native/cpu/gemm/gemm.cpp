@@ -8,165 +8,13 @@
 // Which elements share a tile never changes an element's bits: README.md, "Bits".
 #include "gemm.h"
 
-#include "epilogue.h"
-#include "micro.h"
-#include "pack.h"
-
-#if defined(__AVX512F__)
-#include <cpuid.h>
-#endif
+#include "plan.h"
 
 namespace gp::GP_ISA {
 namespace {
 
-constexpr int64_t kChunk = 4096;  // part of the bits: sums of at most kChunk products are chains, chunks are added
-constexpr int64_t kSerialMacs = 100 * 1000;        // below this a second thread costs more than it brings
-constexpr int64_t kLargeMacs = 4 * 1000 * 1000;    // from here packing A once for everybody pays
-constexpr int64_t kSharedBytes = 16 * 1024 * 1024;  // of packed A at a time
-
-GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-GP_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-GP_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-GP_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-// ---- what differs between element types ---------------------------------------------------------------------------------
-
-template <class T>
-struct Direct {  // f32, f64: the micro-kernels can also read the operands where they stand
-  using Type = T;
-  using Sum = T;
-  using Packed = T;
-  static constexpr bool kInPlace = true;
-  static constexpr int64_t kDepth = 1536 / sizeof(T);
-  static int64_t units(int64_t depth) { return depth; }
-  static void pack(T *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
-    pack_strip<T>(dst, width, src, i_stride, k_stride, depth, count);
-  }
-  static MicroFn<T, T> kernel(bool packed, int vectors, int rows) {
-    if constexpr (sizeof(T) == 4) {
-      return kMicroF32[packed][vectors][rows];
-    } else {
-      return kMicroF64[packed][vectors][rows];
-    }
-  }
-};
-
-template <class T>
-struct Widened {  // half types: widened to f32 while packing
-  using Type = T;
-  using Sum = float;
-  using Packed = float;
-  static constexpr bool kInPlace = false;
-  static constexpr int64_t kDepth = 384;
-  static int64_t units(int64_t depth) { return depth; }
-  static void pack(float *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
-    pack_strip<float>(dst, width, src, i_stride, k_stride, depth, count);
-  }
-  static MicroFn<float, float> kernel(bool, int vectors, int rows) { return kMicroF32[1][vectors][rows]; }
-};
-
-#if defined(__AVX512F__)
-struct Pairs {  // bf16 by vdpbf16ps
-  using Type = bf16;
-  using Sum = float;
-  using Packed = uint32_t;
-  static constexpr bool kInPlace = false;
-  static constexpr int64_t kDepth = 768;
-  static int64_t units(int64_t depth) { return (depth + 1) / 2; }
-  static void pack(uint32_t *dst, int width, const bf16 *src, int64_t i_stride, int64_t k_stride, int64_t depth,
-                   int count) {
-    pack_pairs(dst, width, src, i_stride, k_stride, depth, count);
-  }
-  static MicroFn<float, uint32_t> kernel(bool, int vectors, int rows) { return kMicroBf16[vectors][rows]; }
-};
-
-// CPUID leaves the virtual machine, so it is asked once.
-bool has_avx512_bf16() {
-  static int known = 0;  // 1 no, 2 yes
-  int state = __atomic_load_n(&known, __ATOMIC_RELAXED);
-  if (state == 0) {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    state = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0 ? 2 : 1;
-    __atomic_store_n(&known, state, __ATOMIC_RELAXED);
-  }
-  return state == 2;
-}
-#endif
-
-// ---- the plan: everything that follows from the shape -------------------------------------------------------------------
-
-struct Plan {
-  bool large;
-  bool plain;       // finished sums go to C as they are: partial sums may live there
-  bool pack_a, pack_b;  // small tiles only; large tiles always pack
-  int64_t batches, depth, chunks;
-  int64_t block_rows;         // rows of A at a time (large), all rows (small)
-  int64_t tile_rows, tile_cols;
-  int64_t row_tiles, col_tiles;  // per block
-  // scratch, in bytes: [shared A][totals][per thread: A strips, B block, partial sums, totals]
-  size_t shared_a, totals, slot_a, slot_b, slot_sums, slot_totals, slot;
-};
-
-GP_INLINE size_t room(int64_t elements, size_t bytes) {
-  return (static_cast<size_t>(elements) * bytes + 63) / 64 * 64;
-}
-
-// K is cut into equal blocks of about P::kDepth within each chunk; blocks are even so that pairs never straddle them.
-template <class P>
-GP_INLINE int64_t block_depth(int64_t k) {
-  const int64_t chunk = min64(k, kChunk), blocks = ceil_div(chunk, P::kDepth);
-  return blocks <= 1 ? max64(chunk, 1) : round_up(ceil_div(chunk, blocks), 16);
-}
-
-template <class P>
-Plan make_plan(const GemmArgs &g) {
-  using Sum = typename P::Sum;
-  using Packed = typename P::Packed;
-  constexpr int64_t NR = Vec<Sum>::N * kTileVectors;
-  Plan p;
-  memset(&p, 0, sizeof p);
-  p.batches = 1;
-  for (int i = 0; i < g.batch_ndim; i++) p.batches *= g.batch_shape[i];
-  p.plain = g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
-            g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
-            (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
-  p.depth = block_depth<P>(g.k);
-  p.chunks = max64(1, ceil_div(g.k, kChunk));
-  const int64_t macs = g.m * g.n * max64(g.k, 1), chunk = min64(g.k, kChunk);
-  p.large = macs >= kLargeMacs && g.m > 4 * kTileRows && g.n > NR;
-  const bool several_blocks = chunk > p.depth;
-  if (p.large) {
-    const int64_t units = P::units(chunk) + 64;
-    int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
-    p.block_rows = ceil_div(g.m, ceil_div(g.m, rows));
-    p.tile_rows = ceil_div(p.block_rows, ceil_div(p.block_rows, 512));
-    const int64_t wide = 6 * NR;
-    p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    p.pack_a = p.pack_b = true;
-    p.shared_a = room(p.block_rows * units, sizeof(Packed));
-    if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
-  } else {
-    p.block_rows = g.m;
-    const bool reused = g.n > 4 * NR && g.m > kTileRows;
-    p.pack_a = !P::kInPlace || (reused && g.a.row != 1);
-    p.pack_b = !P::kInPlace || (g.b.col != 1 && g.n > 1) || (g.m > 8 * kTileRows && g.n * g.k > 64 * 1024);
-    // Tiles of about 128 k multiply-adds: small enough to share out, large enough to reuse what they pack.
-    p.tile_cols = min64(round_up(g.n, NR), 8 * NR);
-    int64_t per_row = p.tile_cols * max64(g.k, 1);
-    p.tile_rows = min64(g.m, max64(4 * kTileRows, round_up(128 * 1024 / per_row, kTileRows)));
-    p.tile_rows = ceil_div(g.m, ceil_div(g.m, p.tile_rows));
-    if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
-    if (p.chunks > 1 && !p.plain) p.slot_totals = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
-  }
-  p.row_tiles = ceil_div(p.block_rows, p.tile_rows);
-  p.col_tiles = ceil_div(g.n, p.tile_cols);
-  if (p.pack_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
-  if (several_blocks && (!p.plain || p.chunks > 1)) p.slot_sums = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
-  p.slot = p.slot_a + p.slot_b + p.slot_sums + p.slot_totals;
-  return p;
-}
-
-// ---- one tile -----------------------------------------------------------------------------------------------------------
+// ---- one tile
+// -----------------------------------------------------------------------------------------------------------
 
 // One batch: operands at their element (0, 0).
 template <class P>
@@ -185,13 +33,13 @@ struct Strips {
 
 template <class P>
 struct Tile {
-  Strips block;                // the rows that `packed` counts from
-  int64_t strip0, strip1;      // of the block
+  Strips block;            // the rows that `packed` counts from
+  int64_t strip0, strip1;  // of the block
   int64_t j0, j1;
-  int64_t k0, k1;              // one chunk
-  bool first, last;            // chunk of K
+  int64_t k0, k1;                    // one chunk
+  bool first, last;                  // chunk of K
   const typename P::Packed *packed;  // shared A of this chunk, or null
-  typename P::Sum *totals;     // where finished chunks are added up, at the tile's corner; C when the plan is plain
+  typename P::Sum *totals;  // where finished chunks are added up, at the tile's corner; C when the plan is plain
   int64_t totals_row;
   char *scratch;
 };
@@ -290,7 +138,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   } while (k < t.k1);
 }
 
-// ---- one product --------------------------------------------------------------------------------------------------------
+// ---- one product
+// --------------------------------------------------------------------------------------------------------
 
 GP_INLINE int64_t batch_offset(const GemmArgs &g, const GemmMatrix &x, int64_t batch) {
   int64_t at = 0;
@@ -447,20 +296,25 @@ GP_INLINE size_t plan_size(const Plan &plan, int threads) {
 }
 
 template <class P>
-void product(const GemmArgs &g, void *workspace, size_t size) {
+int32_t product(const GemmArgs &g, void *workspace, size_t size) {
   const Plan plan = make_plan<P>(g);
   bool serial = plan.batches * g.m * g.n * max64(g.k, 1) < kSerialMacs;
   if (!serial) serial = plan_size(plan, thread_count()) > size;
+  if (plan_size(plan, 1) > size) return GP_BAD_ARGUMENT;
   char *scratch = static_cast<char *>(workspace);
-  if (!plan.large) return small_products<P>(g, plan, scratch, serial);
+  if (!plan.large) {
+    small_products<P>(g, plan, scratch, serial);
+    return GP_OK;
+  }
   for (int64_t batch = 0; batch < plan.batches; batch++) {
     large_product<P>(g, plan, operands<P>(g, batch), scratch, serial);
   }
+  return GP_OK;
 }
 
 template <class P>
-size_t product_size(const GemmArgs &g) {
-  return plan_size(make_plan<P>(g), thread_count());
+size_t product_size(const GemmArgs &g, int threads) {
+  return plan_size(make_plan<P>(g), threads);
 }
 
 bool is_empty(const GemmArgs &g) {
@@ -472,32 +326,42 @@ bool is_empty(const GemmArgs &g) {
 
 }  // namespace
 
-size_t gemm_workspace(const GemmArgs &g) {
+size_t gemm_workspace(const GemmArgs &g, int threads) {
   if (is_empty(g)) return 0;
   switch (g.dtype) {
-    case GP_F32: return product_size<Direct<float>>(g);
-    case GP_F64: return product_size<Direct<double>>(g);
-    case GP_F16: return product_size<Widened<f16>>(g);
-    default: break;
+    case GP_F32:
+      return product_size<Direct<float>>(g, threads);
+    case GP_F64:
+      return product_size<Direct<double>>(g, threads);
+    case GP_F16:
+      return product_size<Widened<f16>>(g, threads);
+    default:
+      break;
   }
 #if defined(__AVX512F__)
-  if (has_avx512_bf16()) return product_size<Pairs>(g);
+  if (has_avx512_bf16()) return product_size<Pairs>(g, threads);
 #endif
-  return product_size<Widened<bf16>>(g);
+  return product_size<Widened<bf16>>(g, threads);
 }
 
-void gemm(const GemmArgs &g, void *workspace, size_t size) {
-  if (is_empty(g)) return;
+size_t gemm_workspace(const GemmArgs &g) { return gemm_workspace(g, thread_count()); }
+
+int32_t gemm(const GemmArgs &g, void *workspace, size_t size) {
+  if (is_empty(g)) return GP_OK;
   switch (g.dtype) {
-    case GP_F32: return product<Direct<float>>(g, workspace, size);
-    case GP_F64: return product<Direct<double>>(g, workspace, size);
-    case GP_F16: return product<Widened<f16>>(g, workspace, size);
-    default: break;
+    case GP_F32:
+      return product<Direct<float>>(g, workspace, size);
+    case GP_F64:
+      return product<Direct<double>>(g, workspace, size);
+    case GP_F16:
+      return product<Widened<f16>>(g, workspace, size);
+    default:
+      break;
   }
 #if defined(__AVX512F__)
   if (has_avx512_bf16()) return product<Pairs>(g, workspace, size);
 #endif
-  product<Widened<bf16>>(g, workspace, size);
+  return product<Widened<bf16>>(g, workspace, size);
 }
 
 }  // namespace gp::GP_ISA

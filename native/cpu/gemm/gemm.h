@@ -7,7 +7,8 @@
 
 namespace gp::GP_ISA {
 
-enum Activation : int32_t { kNoActivation = 0, kRelu = 1 };
+// The positions of linear_act's `activation` attribute.
+enum Activation : int32_t { kNoActivation = 0, kRelu = 1, kGelu = 2, kGeluTanh = 3, kSilu = 4 };
 
 // A matrix operand: element (i, j) of batch b stands at data[offset(b) + i * row + j * col], strides in elements.
 struct GemmMatrix {
@@ -17,8 +18,8 @@ struct GemmMatrix {
 };
 
 struct GemmArgs {
-  int32_t dtype;   // of a, b, bias, residual, pre; sums run in f32 (f64 for f64)
-  bool wide_c;     // half types only: c is f32
+  int32_t dtype;    // of a, b, bias, residual, pre; sums run in f32 (f64 for f64)
+  bool wide_c;      // half types only: c is f32
   bool accumulate;  // the finished value is added to what c holds: c = c_old + value, one rounded addition
   int32_t activation;
   double alpha;
@@ -56,9 +57,11 @@ GP_INLINE GemmMatrix gemm_matrix(void *data, int64_t row, int64_t col) {
 
 // Bytes of scratch for the present thread count (64-byte aligned by the caller; may be 0).
 size_t gemm_workspace(const GemmArgs &args);
+// The same for `threads` threads; 1 for a product that runs inside a tile of another region.
+size_t gemm_workspace(const GemmArgs &args, int threads);
 
 // `size` is what gemm_workspace returned, perhaps under another thread count: with less room than the present threads
-// need the product runs on the calling thread. The bits are the same.
-void gemm(const GemmArgs &args, void *workspace, size_t size);
+// need the product runs on the calling thread, with the same bits; without room for one, GP_BAD_ARGUMENT.
+int32_t gemm(const GemmArgs &args, void *workspace, size_t size);
 
 }  // namespace gp::GP_ISA

@@ -104,16 +104,16 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
 }  // namespace gp::GP_ISA
 
 #if defined(__AVX512F__) || defined(__aarch64__)
-#define GP_MICRO_ROWS(f, ...)                                                                                       \
-  {                                                                                                                \
-    nullptr, f<1, __VA_ARGS__>, f<2, __VA_ARGS__>, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>,        \
-        f<6, __VA_ARGS__>, f<7, __VA_ARGS__>, f<8, __VA_ARGS__>, f<9, __VA_ARGS__>, f<10, __VA_ARGS__>,            \
-        f<11, __VA_ARGS__>, f<12, __VA_ARGS__>                                                                     \
+#define GP_MICRO_ROWS(f, ...)                                                                               \
+  {                                                                                                         \
+    nullptr, f<1, __VA_ARGS__>, f<2, __VA_ARGS__>, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>, \
+        f<6, __VA_ARGS__>, f<7, __VA_ARGS__>, f<8, __VA_ARGS__>, f<9, __VA_ARGS__>, f<10, __VA_ARGS__>,     \
+        f<11, __VA_ARGS__>, f<12, __VA_ARGS__>                                                              \
   }
 #else
-#define GP_MICRO_ROWS(f, ...)                                                                                       \
-  {                                                                                                                \
-    nullptr, f<1, __VA_ARGS__>, f<2, __VA_ARGS__>, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>,        \
-        f<6, __VA_ARGS__>                                                                                          \
+#define GP_MICRO_ROWS(f, ...)                                                                               \
+  {                                                                                                         \
+    nullptr, f<1, __VA_ARGS__>, f<2, __VA_ARGS__>, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>, \
+        f<6, __VA_ARGS__>                                                                                   \
   }
 #endif

@@ -89,7 +89,8 @@ GP_INLINE void pack_strip(D *dst, int width, const S *src, int64_t i_stride, int
   }
 }
 
-// ---- pairs of bf16 along k for vdpbf16ps: dst[(k / 2) * width + i] = (k, k + 1); an odd depth is padded with zero -------
+// ---- pairs of bf16 along k for vdpbf16ps: dst[(k / 2) * width + i] = (k, k + 1); an odd depth is padded with zero
+// -------
 
 #if defined(__AVX512F__)
 GP_INLINE uint32_t pair(uint32_t low, uint32_t high) { return low | (high << 16); }
@@ -134,8 +135,8 @@ GP_INLINE void pack_pairs_across(uint32_t *dst, int width, const uint16_t *src, 
   }
 }
 
-GP_INLINE void pack_pairs(uint32_t *dst, int width, const bf16 *from, int64_t i_stride, int64_t k_stride,
-                          int64_t depth, int count) {
+GP_INLINE void pack_pairs(uint32_t *dst, int width, const bf16 *from, int64_t i_stride, int64_t k_stride, int64_t depth,
+                          int count) {
   const uint16_t *src = &from->bits;
   if (i_stride == 1 || count == 1) return pack_pairs_along(dst, width, src, k_stride, depth, count);
   if (k_stride == 1) return pack_pairs_across(dst, width, src, i_stride, depth, count);

@@ -104,9 +104,7 @@ GP_INLINE __m128i load_halves(const void *p, int n) {
   memcpy(&h, p, static_cast<size_t>(n) * 2);
   return h;
 }
-GP_INLINE VF loadn(const bf16 *p, int n) {
-  return (VF)_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_halves(p, n)), 16);
-}
+GP_INLINE VF loadn(const bf16 *p, int n) { return (VF)_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_halves(p, n)), 16); }
 #if defined(__F16C__)
 GP_INLINE VF loadn(const f16 *p, int n) { return (VF)_mm256_cvtph_ps(load_halves(p, n)); }
 #else
@@ -161,7 +159,8 @@ GP_INLINE VF loadn(const f16 *p, int n) {
 
 #endif
 
-// ---- transposing N vectors of N lanes: log2(N) rounds, each swaps blocks of S x S --------------------------------------
+// ---- transposing N vectors of N lanes: log2(N) rounds, each swaps blocks of S x S
+// --------------------------------------
 
 template <class T, int S, bool High, size_t... I>
 GP_INLINE typename Vec<T>::V swap_blocks(typename Vec<T>::V a, typename Vec<T>::V b, std::index_sequence<I...>) {

@@ -1,4 +1,5 @@
-// y[..., N] = x[..., K] · weight[N, K]ᵀ + bias[N]. x has mergeable leading axes; weight has any strides.
+// linear: y[..., N] = x[..., K] · weight[N, K]ᵀ + bias[N]. x has mergeable leading axes; weight has any strides.
+// linear_act: the same, then an activation; `pre`, when it has elements, receives the value before the activation.
 #include "../gemm/gemm.h"
 
 namespace gp::GP_ISA {
@@ -20,11 +21,24 @@ GemmArgs linear_args(const gp_call *call) {
   return g;
 }
 
+GemmArgs linear_act_args(const gp_call *call) {
+  GemmArgs g = linear_args(call);
+  const gp_view &pre = out(call, 1);
+  g.activation = Attrs(call).choice();
+  if (numel(pre) > 0) g.pre = gemm_matrix(pre.data, g.n, 1);
+  return g;
+}
+
 size_t linear_workspace(const gp_call *call) { return gemm_workspace(linear_args(call)); }
 
 int32_t linear(gp_context *, const gp_kernel *, const gp_call *call) {
-  gemm(linear_args(call), call->workspace, call->workspace_size);
-  return GP_OK;
+  return gemm(linear_args(call), call->workspace, call->workspace_size);
+}
+
+size_t linear_act_workspace(const gp_call *call) { return gemm_workspace(linear_act_args(call)); }
+
+int32_t linear_act(gp_context *, const gp_kernel *, const gp_call *call) {
+  return gemm(linear_act_args(call), call->workspace, call->workspace_size);
 }
 
 constexpr uint64_t kWeightAndBias = 0b110;  // x arrives contiguous
@@ -33,6 +47,8 @@ constexpr uint64_t kWeightAndBias = 0b110;  // x arrives contiguous
 
 GP_ROWS(linear) = {
     {"linear", "x weight bias? -> y", kFloats, 0, kWeightAndBias, linear_workspace, linear},
+    {"linear_act", "x weight bias? -> y | pre ; activation", kFloats, 0, kWeightAndBias, linear_act_workspace,
+     linear_act},
     {},
 };
 

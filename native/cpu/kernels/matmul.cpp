@@ -43,8 +43,7 @@ GemmArgs matmul_args(const gp_call *call) {
 size_t matmul_workspace(const gp_call *call) { return gemm_workspace(matmul_args(call)); }
 
 int32_t matmul(gp_context *, const gp_kernel *, const gp_call *call) {
-  gemm(matmul_args(call), call->workspace, call->workspace_size);
-  return GP_OK;
+  return gemm(matmul_args(call), call->workspace, call->workspace_size);
 }
 
 }  // namespace
