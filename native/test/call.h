@@ -43,20 +43,34 @@ struct Tensor {
   }
   double get(int64_t i) const {
     switch (view.dtype) {
-      case GP_F32: return static_cast<const float *>(view.data)[i];
-      case GP_F64: return static_cast<const double *>(view.data)[i];
-      case GP_F16: return widen(static_cast<const f16 *>(view.data)[i]);
-      case GP_BF16: return widen(static_cast<const bf16 *>(view.data)[i]);
-      default: return static_cast<double>(static_cast<const int64_t *>(view.data)[i]);
+      case GP_F32:
+        return static_cast<const float *>(view.data)[i];
+      case GP_F64:
+        return static_cast<const double *>(view.data)[i];
+      case GP_F16:
+        return widen(static_cast<const f16 *>(view.data)[i]);
+      case GP_BF16:
+        return widen(static_cast<const bf16 *>(view.data)[i]);
+      default:
+        return static_cast<double>(static_cast<const int64_t *>(view.data)[i]);
     }
   }
   void set(int64_t i, double x) {
     switch (view.dtype) {
-      case GP_F32: static_cast<float *>(view.data)[i] = static_cast<float>(x); break;
-      case GP_F64: static_cast<double *>(view.data)[i] = x; break;
-      case GP_F16: static_cast<f16 *>(view.data)[i] = narrow<f16>(static_cast<float>(x)); break;
-      case GP_BF16: static_cast<bf16 *>(view.data)[i] = narrow<bf16>(static_cast<float>(x)); break;
-      default: static_cast<int64_t *>(view.data)[i] = static_cast<int64_t>(x);
+      case GP_F32:
+        static_cast<float *>(view.data)[i] = static_cast<float>(x);
+        break;
+      case GP_F64:
+        static_cast<double *>(view.data)[i] = x;
+        break;
+      case GP_F16:
+        static_cast<f16 *>(view.data)[i] = narrow<f16>(static_cast<float>(x));
+        break;
+      case GP_BF16:
+        static_cast<bf16 *>(view.data)[i] = narrow<bf16>(static_cast<float>(x));
+        break;
+      default:
+        static_cast<int64_t *>(view.data)[i] = static_cast<int64_t>(x);
     }
   }
   void randomise(std::mt19937 &rng) {

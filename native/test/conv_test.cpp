@@ -16,7 +16,9 @@ std::mt19937 rng(99);
 
 int64_t pick(std::initializer_list<int64_t> of) { return of.begin()[rng() % of.size()]; }
 
-double tolerance(int32_t dtype) { return dtype == GP_F64 ? 1e-12 : dtype == GP_F32 ? 3e-5 : dtype == GP_F16 ? 2e-3 : 2e-2; }
+double tolerance(int32_t dtype) {
+  return dtype == GP_F64 ? 1e-12 : dtype == GP_F32 ? 3e-5 : dtype == GP_F16 ? 2e-3 : 2e-2;
+}
 
 void compare(const char *what, const Tensor &got, const std::vector<double> &want) {
   cases++;
@@ -126,8 +128,8 @@ void conv_case(int32_t dtype) {
   Tensor y1(dtype, y_shape), dx1(dtype, x_shape), dw1(dtype, w_shape), db1(dtype, {g.filters});
   set_thread_count(1);
   expect("conv2d", launch(conv2d_rows, "conv2d", {&x, &weight, with_bias ? &bias : &absent}, {&y1}, attrs), GP_OK);
-  expect("conv2d_backward",
-         launch(conv2d_rows, "conv2d_backward", {&dy, &x, &weight}, {&dx1, &dw1, &db1}, want_attrs), GP_OK);
+  expect("conv2d_backward", launch(conv2d_rows, "conv2d_backward", {&dy, &x, &weight}, {&dx1, &dw1, &db1}, want_attrs),
+         GP_OK);
   compare("conv2d", y1, y_want);
   compare("conv2d dx", dx1, dx_want);
   compare("conv2d dweight", dw1, dw_want);
@@ -150,7 +152,8 @@ void conv_case(int32_t dtype) {
 int64_t pooled(int64_t size, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation, bool ceil) {
   const int64_t span = size + 2 * padding - dilation * (kernel - 1) - 1;
   int64_t out = (span + (ceil ? stride - 1 : 0)) / stride + 1;
-  if (ceil && (out - 1) * stride >= size + padding) out--;  // the last window starts inside the image or its left padding
+  if (ceil && (out - 1) * stride >= size + padding)
+    out--;  // the last window starts inside the image or its left padding
   return out;
 }
 
@@ -209,12 +212,13 @@ void pool_case(int32_t dtype) {
              launch(pool2d_rows, "max_pool2d_backward", {&dy, &indices}, {threads == 1 ? &dx1 : &dx}, shape), GP_OK);
       compare("max_pool2d", y, y_want);
       for (size_t i = 0; i < i_want.size(); i++)
-        if (indices.get(static_cast<int64_t>(i)) != i_want[i] && ++failures <= 20) printf("FAIL max_pool2d index %zu\n", i);
+        if (indices.get(static_cast<int64_t>(i)) != i_want[i] && ++failures <= 20)
+          printf("FAIL max_pool2d index %zu\n", i);
       if (threads != 1) same_bits("max_pool2d_backward", dx1, dx);
       if (threads == 1) continue;
       indices.set(1 % indices.count(), static_cast<double>(h * w));
-      expect("an index beyond the plane",
-             launch(pool2d_rows, "max_pool2d_backward", {&dy, &indices}, {&dx}, shape), GP_INDEX_OUT_OF_RANGE);
+      expect("an index beyond the plane", launch(pool2d_rows, "max_pool2d_backward", {&dy, &indices}, {&dx}, shape),
+             GP_INDEX_OUT_OF_RANGE);
       expect("its position", static_cast<int32_t>(last_status.position), static_cast<int32_t>(1 % indices.count()));
     }
     compare("max_pool2d_backward", dx1, dx_want);
