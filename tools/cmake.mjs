@@ -49,7 +49,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
     options: { test: { type: 'boolean' }, sanitize: { type: 'string' }, target: { type: 'string' } },
   });
-  const out = cmake(values);
+  const out = cmake({ ...(values.test && { target: 'native_tests' }), ...values });
   if (values.test) {
     const run = spawnSync('ctest', ['--test-dir', out, '--output-on-failure'], { cwd: root, encoding: 'utf8' });
     process.stdout.write(run.stdout + run.stderr);

@@ -95,8 +95,9 @@ enum {
   GP_KERNEL_ANY_STRIDE = 2u /* every input may be strided; otherwise `strided` tells which */
 };
 
-/* The accepted dtypes are a mask over the dtype that keys the op: of its first input (not `rng`, not `condition`), or of
- * the input that its declaration names, else of its first output. The caller picks the row; the core does not check. */
+/* The accepted dtypes are a mask over the dtype that keys the op: of its first input (not `rng`, not `condition`), or
+ * of the input that its declaration names, else of its first output. The caller picks the row; the core does not check.
+ */
 #define GP_DT(t) (1u << (t))
 
 typedef struct gp_kernel {
