@@ -57,6 +57,21 @@ void add_tile(const Sum *chunk, int64_t chunk_row, const Sum *total, int64_t tot
   }
 }
 
+// Packs rows [k, k + depth) of columns [j0, j1) of B, strip after strip. Where columns run along memory it goes a few
+// rows at a time through all strips: one strip's rows lie a page apart, and every row would wait for memory.
+template <class P>
+void pack_block(const Operands<P> &o, int64_t k, int64_t depth, int64_t j0, int64_t j1, typename P::Packed *to) {
+  constexpr int N = Vec<typename P::Sum>::N, NR = N * kTileVectors;
+  const int64_t units = P::units(depth), step = o.b_col == 1 ? 8 : depth;
+  for (int64_t d = 0; d < depth; d += step) {
+    for (int64_t j = j0; j < j1; j += NR) {
+      const int count = static_cast<int>(min64(NR, j1 - j)), width = static_cast<int>(round_up(count, N));
+      P::pack(to + (j - j0) * units + P::units(d) * width, width, o.b + (k + d) * o.b_row + j * o.b_col, o.b_col,
+              o.b_row, min64(step, depth - d), count);
+    }
+  }
+}
+
 template <class P>
 void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   using Sum = typename P::Sum;
@@ -74,12 +89,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     const int64_t depth = min64(plan.depth, t.k1 - k), units = P::units(depth);
     const bool opening = k == t.k0, closing = k + depth >= t.k1;
     job.k = units;
-    if (plan.pack_b) {
-      for (int64_t j = t.j0; j < t.j1; j += NR) {
-        const int count = static_cast<int>(min64(NR, t.j1 - j)), width = static_cast<int>(round_up(count, N));
-        P::pack(own_b + (j - t.j0) * units, width, o.b + k * o.b_row + j * o.b_col, o.b_col, o.b_row, depth, count);
-      }
-    }
+    if (plan.pack_b) pack_block<P>(o, k, depth, t.j0, t.j1, own_b);
     for (int64_t s = t.strip0; s < t.strip1; s++) {
       const int64_t r = t.block.begin(s), i = t.block.first + r;
       const int rows = static_cast<int>(t.block.begin(s + 1) - r);

@@ -91,8 +91,8 @@ bool has_avx512_bf16() {
 
 struct Plan {
   bool large;
-  bool plain;           // finished sums go to C as they are: partial sums may live there
-  bool pack_a, pack_b;  // small tiles only; large tiles always pack
+  bool plain;  // finished sums go to C as they are: partial sums may live there
+  bool pack_a, pack_b;
   int64_t batches, depth, chunks;
   int64_t block_rows;  // rows of A at a time (large), all rows (small)
   int64_t tile_rows, tile_cols;
@@ -134,7 +134,8 @@ Plan make_plan(const GemmArgs &g) {
     p.tile_rows = ceil_div(p.block_rows, ceil_div(p.block_rows, 512));
     const int64_t wide = 6 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    p.pack_a = p.pack_b = true;
+    p.pack_a = true;
+    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 128);  // few rows: B is not read often enough
     p.shared_a = room(p.block_rows * units, sizeof(Packed));
     if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
   } else {
