@@ -247,7 +247,36 @@ void widened_block(const PointwiseBlock &b) {
   }
 }
 
+void copy_block(const PointwiseBlock &b) {
+  memcpy(b.y, b.x[0], static_cast<size_t>(b.n) * static_cast<size_t>(size_of(b.dtype[0])));
+}
+
+template <class S>
+void truth_block(const PointwiseBlock &b) {
+  const S *x = static_cast<const S *>(b.x[0]);
+  uint8_t *y = static_cast<uint8_t *>(b.y);
+  for (int64_t i = 0; i < b.n; i++) y[i] = truth(x[i]);
+}
+
+int32_t pack_as(const gp_call *call, void *to, int32_t dtype, const gp_view &x, BlockFn fn) {
+  gp_view y = x;
+  y.data = to;
+  y.dtype = dtype;
+  int64_t step = 1;
+  for (int d = y.ndim - 1; d >= 0; step *= y.shape[d--]) y.stride[d] = step;
+  const gp_view *inputs[] = {&x};
+  return pointwise(call, fn, false, y, inputs, 1);
+}
+
 }  // namespace
+
+int32_t pack(const gp_call *call, void *to, const gp_view &x) { return pack_as(call, to, x.dtype, x, copy_block); }
+
+int32_t pack_truth(const gp_call *call, uint8_t *to, const gp_view &x) {
+  BlockFn fn = nullptr;
+  GP_ANY_DTYPE(x.dtype, S, fn = truth_block<S>)
+  return pack_as(call, to, GP_BOOL, x, fn);
+}
 
 int32_t pointwise(const gp_call *call, BlockFn fn, bool widen, const gp_view &y, const gp_view *const *x, int x_count) {
   Space s;

@@ -26,6 +26,10 @@ struct PointwiseBlock {
 // inputs. With `widen`, operands of half types reach `fn` as float.
 int32_t pointwise(const gp_call *call, BlockFn fn, bool widen, const gp_view &y, const gp_view *const *x, int x_count);
 
+// Copies a view of any strides into contiguous memory of the same dtype, or as bytes x != 0.
+int32_t pack(const gp_call *call, void *to, const gp_view &x);
+int32_t pack_truth(const gp_call *call, uint8_t *to, const gp_view &x);
+
 namespace {
 
 GP_INLINE int32_t size_of(int32_t dtype) {
@@ -133,6 +137,33 @@ GP_FN void loop2(const PointwiseBlock &b, Op op) {
   R *y = static_cast<R *>(b.y);
   for (int64_t i = 0; i < b.n; i++) y[i] = static_cast<R>(op(x0[i], x1[i]));
 }
+
+// NaN is true, both zeros are false.
+template <class S>
+GP_FN bool truth(S x) {
+  return x != S(0);
+}
+template <>
+GP_FN bool truth(f16 x) {
+  return (x.bits & 0x7fff) != 0;
+}
+template <>
+GP_FN bool truth(bf16 x) {
+  return (x.bits & 0x7fff) != 0;
+}
+
+// Runs the statement with `T` bound to the storage type of any dtype; bool is uint8_t.
+#define GP_ANY_DTYPE(dtype, T, ...)            \
+  switch (dtype) {                             \
+    GP_CASE_(GP_F32, float, T, __VA_ARGS__)    \
+    GP_CASE_(GP_F64, double, T, __VA_ARGS__)   \
+    GP_CASE_(GP_F16, f16, T, __VA_ARGS__)      \
+    GP_CASE_(GP_BF16, bf16, T, __VA_ARGS__)    \
+    GP_CASE_(GP_I64, int64_t, T, __VA_ARGS__)  \
+    GP_CASE_(GP_I32, int32_t, T, __VA_ARGS__)  \
+    default:                                   \
+      GP_CASE_(GP_U8, uint8_t, T, __VA_ARGS__) \
+  }
 
 template <class S>
 constexpr bool is_float = false;

@@ -65,20 +65,7 @@ struct Test {
   }
 };
 
-// ---- truth: NaN is true, both zeros are false -----------------------------------------------------------------------
-
-template <class S>
-GP_FN bool truth(S x) {
-  return x != S(0);
-}
-template <>
-GP_FN bool truth(f16 x) {
-  return (x.bits & 0x7fff) != 0;
-}
-template <>
-GP_FN bool truth(bf16 x) {
-  return (x.bits & 0x7fff) != 0;
-}
+// ---- logic ----------------------------------------------------------------------------------------------------------
 
 struct And {
   static bool f(bool a, bool b) { return a & b; }
@@ -101,28 +88,16 @@ void not_block(const PointwiseBlock &b) {
   for (int64_t i = 0; i < b.n; i++) y[i] = !truth(x[i]);
 }
 
-#define ANY_DTYPE(dtype, T, ...)               \
-  switch (dtype) {                             \
-    GP_CASE_(GP_F32, float, T, __VA_ARGS__)    \
-    GP_CASE_(GP_F64, double, T, __VA_ARGS__)   \
-    GP_CASE_(GP_F16, f16, T, __VA_ARGS__)      \
-    GP_CASE_(GP_BF16, bf16, T, __VA_ARGS__)    \
-    GP_CASE_(GP_I64, int64_t, T, __VA_ARGS__)  \
-    GP_CASE_(GP_I32, int32_t, T, __VA_ARGS__)  \
-    default:                                   \
-      GP_CASE_(GP_U8, uint8_t, T, __VA_ARGS__) \
-  }
-
 template <class F>
 int32_t logical(gp_context *, const gp_kernel *, const gp_call *c) {
   if (in(c, 0).dtype != in(c, 1).dtype) return GP_UNSUPPORTED;
   BlockFn fn = nullptr;
-  ANY_DTYPE(in(c, 0).dtype, S, fn = logical_block<F, S>)
+  GP_ANY_DTYPE(in(c, 0).dtype, S, fn = logical_block<F, S>)
   return run_pointwise(c, fn, false, 2);
 }
 int32_t logical_not(gp_context *, const gp_kernel *, const gp_call *c) {
   BlockFn fn = nullptr;
-  ANY_DTYPE(in(c, 0).dtype, S, fn = not_block<S>)
+  GP_ANY_DTYPE(in(c, 0).dtype, S, fn = not_block<S>)
   return run_pointwise(c, fn, false, 1);
 }
 
