@@ -57,8 +57,8 @@ export interface DeviceInfo {
  *   per declared input:  count (0 absent, 1, n for a list); per view: handle, dtype, ndim, offset, shape…, stride…
  *   per declared output: count; per view: handle (0: allocate; otherwise write there), dtype, ndim, offset, shape…, stride…
  *   attrs…               (see gp_call.attrs)
- * Offsets and strides count elements. Every output view is contiguous; one without a handle has offset 0. An attribute
- * that is a list stands in the signature as `name[]`, so that the addon can check the length it carries.
+ * Offsets and strides count elements. Every output view is contiguous; one without a handle has offset 0. Of an
+ * attribute that stands in the signature as `name[]` the addon checks the length it carries; other lists it trusts.
  *
  * The answer, written by the addon when `run` returned Code.Ok: the handles of the allocated outputs, in order, from
  * index 0. Otherwise: code, sequence, position, value; the words are in `lastError()`. The sequence of an eager call is

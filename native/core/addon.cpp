@@ -64,9 +64,11 @@ struct Bound {
 napi_value call_entry(napi_env env, napi_callback_info info) {
   try {
     void *data = nullptr;
-    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+    Arguments a;
+    a.info = info;
+    if (napi_get_cb_info(env, info, &a.given, a.at, nullptr, &data) != napi_ok) return nullptr;
     auto *bound = static_cast<Bound *>(data);
-    return bound->entry->function(bound->environment, env, info);
+    return bound->entry->function(bound->environment, env, a);
   } catch (const std::bad_alloc &) {
     napi_throw_error(env, "ERR_OUT_OF_MEMORY", "the host has no memory left for bookkeeping");
   } catch (const std::exception &error) {

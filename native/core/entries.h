@@ -6,9 +6,29 @@
 
 namespace gp {
 
+// The arguments of one call; missing ones are undefined.
+struct Arguments {
+  static constexpr size_t kInline = 10;
+  napi_value at[kInline];
+  size_t given = kInline;
+  napi_callback_info info;
+
+  double number(napi_env env, size_t i) const {
+    double v = -1;
+    napi_get_value_double(env, at[i], &v);
+    return v;
+  }
+  // Where there are more than kInline of them.
+  void all(napi_env env, std::vector<napi_value> *out) const {
+    size_t n = given;
+    out->resize(n);
+    napi_get_cb_info(env, info, &n, out->data(), nullptr, nullptr);
+  }
+};
+
 struct Entry {
   const char *name;
-  napi_value (*function)(Environment *e, napi_env env, napi_callback_info info);
+  napi_value (*function)(Environment *e, napi_env env, const Arguments &a);
 };
 
 // Tables end with an empty entry.
@@ -17,21 +37,8 @@ extern const Entry memory_entries[];
 extern const Entry run_entries[];
 extern const Entry program_entries[];
 
-// ---- arguments and results ------------------------------------------------------------------------------------------
-
-template <size_t N>
-struct Arguments {
-  napi_value at[N];
-  size_t given = N;
-  Arguments(napi_env env, napi_callback_info info) {
-    napi_get_cb_info(env, info, &given, at, nullptr, nullptr);
-  }  // pads with undefined
-  double number(napi_env env, size_t i) const {
-    double v = -1;
-    napi_get_value_double(env, at[i], &v);
-    return v;
-  }
-};
+// ---- results and conversions
+// ------------------------------------------------------------------------------------------
 
 inline napi_value number(napi_env env, double v) {
   napi_value r;

@@ -14,7 +14,7 @@ namespace gp {
 
 namespace {
 
-napi_value about(Environment *, napi_env env, napi_callback_info) {
+napi_value about(Environment *, napi_env env, const Arguments &) {
   const gp_isa_info *isa = gp_cpu_isa();
   napi_value o, list;
   napi_create_object(env, &o);
@@ -39,8 +39,7 @@ napi_value about(Environment *, napi_env env, napi_callback_info) {
   return o;
 }
 
-napi_value bind(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<2> a(env, info);
+napi_value bind(Environment *e, napi_env env, const Arguments &a) {
   double *block, *stats;
   size_t block_length, stats_length;
   if (!doubles(env, a.at[0], &block, &block_length) || !doubles(env, a.at[1], &stats, &stats_length) ||
@@ -74,8 +73,7 @@ bool string_of(napi_env env, napi_value value, std::string *out) {
   return true;
 }
 
-napi_value load(Environment *, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value load(Environment *, napi_env env, const Arguments &a) {
   std::string path;
   if (!string_of(env, a.at[0], &path) || path.empty()) {
     fail(GP_BAD_ARGUMENT, "loadBackend needs the path of a library");
@@ -87,7 +85,7 @@ napi_value load(Environment *, napi_env env, napi_callback_info info) {
   return text(env, b->name.c_str());
 }
 
-napi_value list_backends(Environment *, napi_env env, napi_callback_info) {
+napi_value list_backends(Environment *, napi_env env, const Arguments &) {
   napi_value list;
   napi_create_array(env, &list);
   uint32_t n = 0;
@@ -104,8 +102,7 @@ napi_value list_backends(Environment *, napi_env env, napi_callback_info) {
   return list;
 }
 
-napi_value open(Environment *, napi_env env, napi_callback_info info) {
-  Arguments<2> a(env, info);
+napi_value open(Environment *, napi_env env, const Arguments &a) {
   std::string name;
   if (!string_of(env, a.at[0], &name)) {
     fail(GP_BAD_ARGUMENT, "openDevice needs the name of a backend");
@@ -118,8 +115,7 @@ napi_value open(Environment *, napi_env env, napi_callback_info info) {
   return number < 0 ? throw_error(env, "ERR_DEVICE") : integer(env, number);
 }
 
-napi_value device_info(Environment *, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value device_info(Environment *, napi_env env, const Arguments &a) {
   Device *d = known_device(a.number(env, 0));
   if (d == nullptr) return throw_error(env, "ERR_DEVICE");
   gp_device_info now = d->info;
@@ -135,8 +131,7 @@ napi_value device_info(Environment *, napi_env env, napi_callback_info info) {
   return o;
 }
 
-napi_value kernels(Environment *, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value kernels(Environment *, napi_env env, const Arguments &a) {
   Device *d = known_device(a.number(env, 0));
   if (d == nullptr) return throw_error(env, "ERR_DEVICE");
   napi_value list;
@@ -156,8 +151,7 @@ napi_value kernels(Environment *, napi_env env, napi_callback_info info) {
   return list;
 }
 
-napi_value synchronize_device(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value synchronize_device(Environment *e, napi_env env, const Arguments &a) {
   Device *d = known_device(a.number(env, 0));
   if (d == nullptr) return integer(env, GP_BAD_ARGUMENT);
   e->settle_device(d->number);
@@ -166,8 +160,7 @@ napi_value synchronize_device(Environment *e, napi_env env, napi_callback_info i
   return integer(env, code == GP_OK ? GP_OK : e->answer(code, status));
 }
 
-napi_value set_threads(Environment *, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value set_threads(Environment *, napi_env env, const Arguments &a) {
   double n = a.number(env, 0);
   if (!(n >= 1 && n <= 1024)) {
     fail(GP_BAD_ARGUMENT, "the number of threads must be in [1, 1024], got %.17g", n);
@@ -177,9 +170,9 @@ napi_value set_threads(Environment *, napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-napi_value threads(Environment *, napi_env env, napi_callback_info) { return integer(env, thread_count()); }
+napi_value threads(Environment *, napi_env env, const Arguments &) { return integer(env, thread_count()); }
 
-napi_value words(Environment *, napi_env env, napi_callback_info) { return text(env, last_error()); }
+napi_value words(Environment *, napi_env env, const Arguments &) { return text(env, last_error()); }
 
 }  // namespace
 

@@ -8,8 +8,7 @@ namespace gp {
 
 namespace {
 
-napi_value allocate(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<4> a(env, info);
+napi_value allocate(Environment *e, napi_env env, const Arguments &a) {
   Device *d = known_device(a.number(env, 0));
   double bytes = a.number(env, 1);
   bool zero = false;
@@ -35,21 +34,18 @@ napi_value allocate(Environment *e, napi_env env, napi_callback_info info) {
   return integer(env, handle);
 }
 
-napi_value release(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value release(Environment *e, napi_env env, const Arguments &a) {
   e->table.release(env, a.number(env, 0));
   return nullptr;
 }
 
-napi_value own(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<2> a(env, info);
+napi_value own(Environment *e, napi_env env, const Arguments &a) {
   Storage *s = e->table.find(a.number(env, 0));
   if (s == nullptr) return integer(env, kStaleHandle);
   return integer(env, e->table.set_owner(env, s, owner_or_null(env, a.at[1])));
 }
 
-napi_value bytes(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value bytes(Environment *e, napi_env env, const Arguments &a) {
   Storage *s = e->table.find(a.number(env, 0));
   return s == nullptr ? integer(env, kStaleHandle) : number(env, static_cast<double>(s->block.bytes));
 }
@@ -68,8 +64,7 @@ int32_t range(Environment *e, double handle, double offset, double length, Stora
 
 char *at(Storage *s, double offset) { return static_cast<char *>(s->block.data) + static_cast<size_t>(offset); }
 
-napi_value write(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<3> a(env, info);
+napi_value write(Environment *e, napi_env env, const Arguments &a) {
   Bytes source;
   Storage *s = nullptr;
   if (!view_bytes(env, a.at[2], &source)) return integer(env, fail(GP_BAD_ARGUMENT, "write needs a typed array"));
@@ -83,8 +78,7 @@ napi_value write(Environment *e, napi_env env, napi_callback_info info) {
   return integer(env, code == GP_OK ? GP_OK : fail(code, "upload failed: %s", d->api->last_error()));
 }
 
-napi_value read(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<3> a(env, info);
+napi_value read(Environment *e, napi_env env, const Arguments &a) {
   Bytes target;
   Storage *s = nullptr;
   if (!view_bytes(env, a.at[2], &target)) return integer(env, fail(GP_BAD_ARGUMENT, "read needs a typed array"));
@@ -137,8 +131,7 @@ struct ReadJob final : Job {
   }
 };
 
-napi_value read_async(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<3> a(env, info);
+napi_value read_async(Environment *e, napi_env env, const Arguments &a) {
   Bytes target;
   Storage *s = nullptr;
   double offset = a.number(env, 1), handle = a.number(env, 0);
@@ -163,8 +156,7 @@ napi_value read_async(Environment *e, napi_env env, napi_callback_info info) {
   return promise;
 }
 
-napi_value copy(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<5> a(env, info);
+napi_value copy(Environment *e, napi_env env, const Arguments &a) {
   double to_offset = a.number(env, 1), from_offset = a.number(env, 3), length = a.number(env, 4);
   Storage *to = nullptr, *from = nullptr;
   if (!(length >= 0) || length != static_cast<double>(static_cast<int64_t>(length)))
@@ -191,19 +183,18 @@ napi_value copy(Environment *e, napi_env env, napi_callback_info info) {
   return integer(env, code == GP_OK ? GP_OK : fail(code, "upload failed: %s", d->api->last_error()));
 }
 
-napi_value sweep(Environment *e, napi_env env, napi_callback_info) {
+napi_value sweep(Environment *e, napi_env env, const Arguments &) {
   return integer(env, static_cast<int32_t>(e->table.sweep(env)));
 }
 
-napi_value trim(Environment *e, napi_env env, napi_callback_info) {
+napi_value trim(Environment *e, napi_env env, const Arguments &) {
   size_t given = 0;
   for (int32_t i = 0; i < device_total(); i++) given += device(i)->allocator->trim();
   e->table.update_pool();
   return number(env, static_cast<double>(given));
 }
 
-napi_value set_memory_limit(Environment *, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value set_memory_limit(Environment *, napi_env env, const Arguments &a) {
   double limit = a.number(env, 0);
   if (!(limit >= 0 && limit <= 9007199254740992.0)) {
     fail(GP_BAD_ARGUMENT, "the memory limit must be a number of bytes (0: none), got %.17g", limit);

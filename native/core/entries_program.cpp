@@ -28,8 +28,7 @@ void drop_program(Environment *e, Program *p) {
   }
 }
 
-napi_value create(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value create(Environment *e, napi_env env, const Arguments &a) {
   double *blob;
   size_t length;
   if (!doubles(env, a.at[0], &blob, &length))
@@ -52,8 +51,7 @@ napi_value create(Environment *e, napi_env env, napi_callback_info info) {
   return integer(env, id);
 }
 
-napi_value release(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<1> a(env, info);
+napi_value release(Environment *e, napi_env env, const Arguments &a) {
   Program *p = find_program(e, a.number(env, 0));
   if (p == nullptr) return nullptr;
   p->released = true;
@@ -146,14 +144,10 @@ int32_t run_now(Environment *e, napi_env env, const napi_value *args, size_t n) 
   return GP_OK;
 }
 
-napi_value run(Environment *e, napi_env env, napi_callback_info info) {
-  napi_value some[10];
-  size_t n = 10;
-  napi_get_cb_info(env, info, &n, some, nullptr, nullptr);
-  if (n <= 10) return integer(env, run_now(e, env, some, n));
-  e->owners.resize(n);
-  napi_get_cb_info(env, info, &n, e->owners.data(), nullptr, nullptr);
-  return integer(env, run_now(e, env, e->owners.data(), n));
+napi_value run(Environment *e, napi_env env, const Arguments &a) {
+  if (a.given <= Arguments::kInline) return integer(env, run_now(e, env, a.at, a.given));
+  a.all(env, &e->arguments);
+  return integer(env, run_now(e, env, e->arguments.data(), e->arguments.size()));
 }
 
 napi_value numbers(napi_env env, const double *from, size_t n) {
@@ -199,8 +193,7 @@ struct RunJob final : Job {
   }
 };
 
-napi_value run_async(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<3> a(env, info);
+napi_value run_async(Environment *e, napi_env env, const Arguments &a) {
   auto job = std::make_unique<RunJob>();
   napi_value promise;
   if (napi_create_promise(env, &job->deferred, &promise) != napi_ok) return nullptr;
@@ -229,8 +222,7 @@ napi_value run_async(Environment *e, napi_env env, napi_callback_info info) {
   return promise;
 }
 
-napi_value profile(Environment *e, napi_env env, napi_callback_info info) {
-  Arguments<2> a(env, info);
+napi_value profile(Environment *e, napi_env env, const Arguments &a) {
   Program *p = find_program(e, a.number(env, 0));
   if (p == nullptr) return numbers(env, nullptr, 0);
   bool on = false;

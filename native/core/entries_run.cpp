@@ -8,8 +8,6 @@ namespace gp {
 
 namespace {
 
-constexpr size_t kStackOwners = 8;
-
 // Releases what a failing call has allocated.
 struct FreshBlocks {
   Device *device;
@@ -92,14 +90,10 @@ int32_t run_block(Environment *e, napi_env env, const napi_value *owners, size_t
   return GP_OK;
 }
 
-napi_value run(Environment *e, napi_env env, napi_callback_info info) {
-  napi_value some[kStackOwners];
-  size_t n = kStackOwners;
-  napi_get_cb_info(env, info, &n, some, nullptr, nullptr);
-  if (n <= kStackOwners) return integer(env, run_block(e, env, some, n));
-  e->owners.resize(n);
-  napi_get_cb_info(env, info, &n, e->owners.data(), nullptr, nullptr);
-  return integer(env, run_block(e, env, e->owners.data(), n));
+napi_value run(Environment *e, napi_env env, const Arguments &a) {
+  if (a.given <= Arguments::kInline) return integer(env, run_block(e, env, a.at, a.given));
+  a.all(env, &e->arguments);
+  return integer(env, run_block(e, env, e->arguments.data(), e->arguments.size()));
 }
 
 }  // namespace

@@ -23,9 +23,9 @@ struct Environment {
   napi_ref block_ref = nullptr, stats_ref = nullptr;
 
   CallFrame frame;
-  std::vector<Block> fresh;        // outputs of the call at hand
-  std::vector<napi_value> owners;  // arguments beyond those that fit the stack
-  gp_status status{};              // synchronous devices: the cell of eager calls
+  std::vector<Block> fresh;           // outputs of the call at hand
+  std::vector<napi_value> arguments;  // of a call with more than fit Arguments
+  gp_status status{};                 // synchronous devices: the cell of eager calls
   std::vector<std::unique_ptr<Program>> programs;
 
   std::unique_ptr<Queue> queues[kMaxDevices];

@@ -2,7 +2,22 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { Code, Stat } from '../../lib/native/addon.js';
 import { loadAttempts } from '../../lib/native/load.js';
-import { addon, block, child, cpu, fakeLibrary, floats, matmul, program, run, stats, storage } from './harness.js';
+import {
+  addon,
+  block,
+  call,
+  child,
+  cpu,
+  fakeLibrary,
+  floats,
+  kernel,
+  matmul,
+  program,
+  run,
+  stats,
+  storage,
+  view,
+} from './harness.js';
 
 const name = addon.loadBackend(fakeLibrary);
 const fake = addon.openDevice('fake', 0);
@@ -147,6 +162,18 @@ describe('its faults, each in a process of its own', () => {
     expect(lines[0]).toBe('0 0 0');
     expect(lines[1]).toMatch(/^-5 -5,2 fake:0: launch 2 failed/);
     expect(lines[2]).toBe('0 1,2,3,4 0 0 0 7,10,15,22');
+  });
+
+  it('after a failure, launches that mutate are skipped until somebody has seen it', () => {
+    const fill = call(fake, kernel(fake, 'fill_'), [view(1, [2, 2])], [], [9]);
+    const script =
+      `${setUp} const fill = ${JSON.stringify(fill)}; fill[6] = x; const y = make([0, 0, 0, 0]);` +
+      'const mutate = () => { block.set(fill); return addon.run(); };' +
+      'console.log(launch(), mutate(), launch());' +
+      'console.log(addon.read(x, 0, out), addon.read(x, 0, out), out.join());' +
+      'console.log(mutate(), addon.read(x, 0, out), out.join());';
+    const lines = child(script, { GRADPROOF_FAKE_FAIL: 'matmul:1' }).out.split('\n');
+    expect(lines).toEqual(['0 0 0', '-5 0 1,2,3,4', '0 0 9,9,9,9']);
   });
 
   it('an asynchronous program tells which instruction failed', () => {
