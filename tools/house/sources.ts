@@ -16,6 +16,7 @@ const groups = new Set([
   'emulator',
   'test',
   'test_isa',
+  'bench_isa',
 ]);
 
 /** The lists of sources.json; throws when its shape is not that of a record of string lists. */
