@@ -20,3 +20,6 @@ export type { Program, ProgramMemory, ProfileRow } from './capture/program.js';
 export * as data from './data/index.js';
 export * as io from './io/index.js';
 export { setNumThreads, getNumThreads } from './native/threads.js';
+export * as train from './train/index.js';
+export { audit, type AuditReport, type AuditOptions, type Finding } from './audit/index.js';
+export { defineSubject, type Subject } from './audit/index.js';
