@@ -1,6 +1,8 @@
 // GF/s of the matrix product on GPT-2's shapes and on small ones, and its share of a multiply-add peak measured in the
 // same process (registers only, right before and after). Built per instruction set; usage: gemm_bench [f32|bf16|f64]
 // [M]
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -102,8 +104,14 @@ struct Shape {
 
 double rate(int32_t dtype, Shape s, bool a_transposed, bool b_transposed, int threads, bool bias) {
   const size_t bytes = dtype == GP_F64 ? 8 : dtype == GP_F32 ? 4 : 2;
+  auto pages = [](size_t size) {  // huge ones, as the core's allocator asks for
+    size = (size + (2 << 21) - 1) >> 21 << 21;
+    void *p = aligned_alloc(1 << 21, size);
+    madvise(p, size, MADV_HUGEPAGE);
+    return p;
+  };
   auto buffer = [&](int64_t count) {
-    void *p = aligned_alloc(1 << 21, (static_cast<size_t>(count) * bytes + (2 << 21) - 1) >> 21 << 21);
+    void *p = pages(static_cast<size_t>(count) * bytes);
     memset(p, 0, static_cast<size_t>(count) * bytes);
     if (dtype == GP_F32)
       for (int64_t i = 0; i < count; i++) static_cast<float *>(p)[i] = static_cast<float>(i % 61) / 61.0f;
@@ -117,7 +125,7 @@ double rate(int32_t dtype, Shape s, bool a_transposed, bool b_transposed, int th
   if (bias) g.bias = gemm_matrix(d, 0, 1);
   set_thread_count(threads);
   const size_t size = gemm_workspace(g);
-  void *scratch = aligned_alloc(1 << 21, (size + (2 << 21) - 1) >> 21 << 21);
+  void *scratch = pages(size);
   memset(scratch, 0, size);
   const double flop = 2.0 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
   const int inner = std::max(1, static_cast<int>(1e8 / flop));
