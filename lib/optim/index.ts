@@ -6,3 +6,5 @@ export * from './adam.js';
 export * from './sgd.js';
 export * from './rmsprop.js';
 export * from './clip.js';
+export * from './schedule.js';
+export * from './scheduler.js';
