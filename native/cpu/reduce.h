@@ -246,6 +246,110 @@ void run_stage(const Stage &s, const Reducer &op, const void *x, int size, Cell 
     }
 }
 
+// ---- ops
+// ---------------------------------------------------------------------------------------------------------------
+
+GP_FN int64_t wrapping_sum(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
+GP_FN int64_t wrapping_product(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+}
+struct Sum {
+  template <class C>
+  static constexpr C first() {
+    return C(0);
+  }
+  template <class T>
+  static GP_FN T combine(T a, T b) {
+    return a + b;
+  }
+  static GP_FN int64_t combine(int64_t a, int64_t b) { return wrapping_sum(a, b); }
+};
+struct Prod : Sum {
+  template <class C>
+  static constexpr C first() {
+    return C(1);
+  }
+  template <class T>
+  static GP_FN T combine(T a, T b) {
+    return a * b;
+  }
+  static GP_FN int64_t combine(int64_t a, int64_t b) { return wrapping_product(a, b); }
+};
+
+template <class C>
+GP_FN constexpr C lowest() {
+  if constexpr (is_float<C>)
+    return -static_cast<C>(__builtin_inff());
+  else
+    return INT64_MIN;
+}
+template <class C>
+GP_FN constexpr C greatest() {
+  if constexpr (is_float<C>)
+    return static_cast<C>(__builtin_inff());
+  else
+    return INT64_MAX;
+}
+struct Max {
+  template <class C>
+  static constexpr C first() {
+    return lowest<C>();
+  }
+  template <class S, int N>
+  static GP_FN Vec<S, N> combine(Vec<S, N> a, Vec<S, N> b) {
+    return max_nan(a, b);
+  }
+  template <class C>
+  static GP_FN C combine(C a, C b) {
+    return a > b || a != a ? a : b;
+  }
+};
+struct Min : Max {
+  template <class C>
+  static constexpr C first() {
+    return greatest<C>();
+  }
+  template <class S, int N>
+  static GP_FN Vec<S, N> combine(Vec<S, N> a, Vec<S, N> b) {
+    return min_nan(a, b);
+  }
+  template <class C>
+  static GP_FN C combine(C a, C b) {
+    return a < b || a != a ? a : b;
+  }
+};
+
+// ---- writing the result ---------------------------------------------------------------------------------------------
+
+template <class W>
+GP_FN void put(const gp_view &y, int64_t i, W v) {
+  switch (y.dtype) {
+    case GP_F32:
+      data<float>(y)[i] = static_cast<float>(v);
+      break;
+    case GP_F64:
+      data<double>(y)[i] = static_cast<double>(v);
+      break;
+    case GP_F16:
+      data<f16>(y)[i] = narrow_f16(static_cast<float>(v));
+      break;
+    case GP_BF16:
+      data<bf16>(y)[i] = narrow_bf16(static_cast<float>(v));
+      break;
+    case GP_I64:
+      data<int64_t>(y)[i] = static_cast<int64_t>(v);
+      break;
+    case GP_I32:
+      data<int32_t>(y)[i] = static_cast<int32_t>(v);
+      break;
+    default:
+      data<uint8_t>(y)[i] = static_cast<uint8_t>(v);
+      break;
+  }
+}
+
 // ---- from axes to stages --------------------------------------------------------------------------------------------
 
 struct Group {
