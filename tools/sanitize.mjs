@@ -42,7 +42,8 @@ const { status, signal } = spawnSync(
     join(root, 'node_modules/vitest/vitest.mjs'),
     'run',
     // In 'forks' the children are killed before their leak check and their exit codes are lost.
-    ...['--pool=threads', '--testTimeout=300000', ...rest],
+    // One file at a time: they share the process, and with it the memory limit and the number of threads.
+    ...['--pool=threads', '--no-file-parallelism', '--testTimeout=300000', ...rest],
   ],
   {
     cwd: root,
