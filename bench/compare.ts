@@ -1,0 +1,97 @@
+/**
+ * npm run bench:compare -- --python PATH [--what a,b,c] [--modes captured:compile,eager:eager] [--threads 2] [--rounds 7] [--json]
+ * Runs ours and the PyTorch twin in turn, round by round in one run, and prints the ratio of the medians.
+ */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import * as gp from '../lib/index.js';
+import { prepare, stepsFor, timed, type Mode } from './harness.js';
+import { spread } from './statistics.js';
+import { workloads } from './workloads.js';
+
+const { values } = parseArgs({
+  options: {
+    python: { type: 'string', default: 'python3' },
+    what: { type: 'string', default: Object.keys(workloads).join(',') },
+    modes: { type: 'string', default: 'captured:eager,captured:compile,eager:eager' },
+    threads: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '7' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+/** A rival process that runs steps on demand. */
+class Rival {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(workload: string, mode: string) {
+    const script = fileURLToPath(new URL('./pytorch/bench.py', import.meta.url));
+    this.#child = spawn(values.python, [script, '--workload', workload, '--mode', mode, '--threads', values.threads]);
+    this.#child.stderr.pipe(process.stderr);
+    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
+  }
+
+  async #answer(): Promise<Readonly<Record<string, unknown>>> {
+    const { value, done } = await this.#lines.next();
+    if (done === true) throw new Error('the rival ended; see its message above');
+    const parsed: unknown = JSON.parse(value);
+    if (typeof parsed !== 'object' || parsed === null) throw new Error(`the rival said ${value}`);
+    return Object.fromEntries(Object.entries(parsed));
+  }
+
+  async ready(): Promise<string> {
+    return String((await this.#answer())['ready']);
+  }
+
+  async run(count: number): Promise<number[]> {
+    this.#child.stdin.write(`run ${String(count)}\n`);
+    const { ms } = await this.#answer();
+    return Array.isArray(ms) ? ms.map(Number) : [];
+  }
+
+  quit(): void {
+    this.#child.stdin.end('quit\n');
+  }
+}
+
+gp.setNumThreads(Number(values.threads));
+const rows = [];
+for (const workload of values.what.split(',')) {
+  for (const pair of values.modes.split(',')) {
+    const [mode = 'captured', rivalMode = 'eager'] = pair.split(':');
+    const ours = prepare(workload, mode === 'eager' ? 'eager' : ('captured' satisfies Mode));
+    const rival = new Rival(workload, rivalMode);
+    const name = await rival.ready();
+    const [warm = 1] = timed(ours, 5).slice(-1);
+    const [rivalWarm = 1] = (await rival.run(3)).slice(-1);
+    const mine: number[] = [];
+    const theirs: number[] = [];
+    for (let round = 0; round < Number(values.rounds); round++) {
+      mine.push(...timed(ours, stepsFor(warm, 400)));
+      theirs.push(...(await rival.run(stepsFor(rivalWarm, 400))));
+    }
+    rival.quit();
+    const a = spread(mine);
+    const b = spread(theirs);
+    const row = {
+      workload,
+      dtype: 'f32',
+      mode,
+      oursMs: a.median,
+      rivalMs: b.median,
+      rival: name,
+      ratio: b.median / a.median,
+      spread: { ours: [a.low, a.high], rival: [b.low, b.high] },
+    };
+    rows.push(row);
+    if (!values.json) {
+      console.log(
+        `${workload.padEnd(3)} ${mode.padEnd(9)} ${a.median.toFixed(3).padStart(10)} ms   ${name.padEnd(24)} ${b.median.toFixed(3).padStart(10)} ms   ratio ${row.ratio.toFixed(2)}`,
+      );
+    }
+  }
+}
+if (values.json) console.log(JSON.stringify(rows, null, 1));

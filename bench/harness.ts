@@ -1,0 +1,34 @@
+/** Timing a step: warm-up, then as many steps as fit the time, at least a few. */
+import * as gp from '../lib/index.js';
+import { workloads, type Workload } from './workloads.js';
+
+export type Mode = 'eager' | 'captured';
+
+/** One step of a workload in a mode, ready to be timed. */
+export function prepare(name: string, mode: Mode): () => void {
+  const make = workloads[name];
+  if (make === undefined)
+    throw new RangeError(`unknown workload '${name}'; there are ${Object.keys(workloads).join(', ')}`);
+  gp.manualSeed(0);
+  const { step, inputs }: Workload = make();
+  const run = mode === 'captured' ? gp.compile(step) : step;
+  return () => {
+    run(...inputs);
+  };
+}
+
+/** Milliseconds of `count` single steps. */
+export function timed(step: () => void, count: number): number[] {
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const start = performance.now();
+    step();
+    times.push(performance.now() - start);
+  }
+  return times;
+}
+
+/** Steps that take about `ms` in all, from a first estimate. */
+export function stepsFor(estimateMs: number, ms: number): number {
+  return Math.max(3, Math.min(5000, Math.round(ms / Math.max(estimateMs, 1e-3))));
+}

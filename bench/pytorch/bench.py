@@ -1,0 +1,155 @@
+"""The PyTorch twin of bench/workloads.ts: the same models, shapes, losses and optimizers.
+
+python bench.py --workload b --mode eager|compile [--dtype f32|bf16] [--threads 2]
+
+Speaks lines on standard input and output so that a driver can interleave it with another process:
+`run N` performs N training steps and answers {"ms": [...]}; `quit` ends. Without a driver: `--steps N` prints a summary.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.ln_1 = nn.LayerNorm(width)
+        self.c_attn = nn.Linear(width, 3 * width)
+        self.c_proj = nn.Linear(width, width)
+        self.ln_2 = nn.LayerNorm(width)
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_out = nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        b, t, c = x.shape
+        q, k, v = self.c_attn(self.ln_1(x)).split(c, dim=2)
+        q, k, v = (z.view(b, t, self.heads, c // self.heads).transpose(1, 2) for z in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.c_proj(y.transpose(1, 2).reshape(b, t, c))
+        return x + self.c_out(F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    def __init__(self, vocab, block, layers, heads, width):
+        super().__init__()
+        self.wte = nn.Embedding(vocab, width)
+        self.wpe = nn.Embedding(block, width)
+        self.h = nn.ModuleList([Block(width, heads) for _ in range(layers)])
+        self.ln_f = nn.LayerNorm(width)
+        self.lm_head = nn.Linear(width, vocab, bias=False)
+        self.lm_head.weight = self.wte.weight
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.normal_(p, 0.0, 0.02)
+
+    def forward(self, ids):
+        x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))
+        for block in self.h:
+            x = block(x)
+        return self.lm_head(self.ln_f(x))
+
+
+def gpt(vocab, block, layers, heads, width, batch):
+    model = GPT(vocab, block, layers, heads, width)
+    ids = torch.randint(0, vocab, (batch, block))
+    targets = torch.randint(0, vocab, (batch, block))
+    return model, ids, lambda y: F.cross_entropy(y.view(-1, vocab), targets.view(-1)), "adamw"
+
+
+def mlp():
+    model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+    targets = torch.randint(0, 10, (64,))
+    return model, torch.randn(64, 784), lambda y: F.cross_entropy(y, targets), "adam"
+
+
+def cnn():
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(1568, 10),
+    )
+    targets = torch.randint(0, 10, (64,))
+    return model, torch.randn(64, 1, 28, 28), lambda y: F.cross_entropy(y, targets), "adam"
+
+
+WORKLOADS = {
+    "a": lambda: gpt(50257, 64, 12, 12, 768, 4),
+    "b": lambda: gpt(65, 64, 4, 4, 128, 12),
+    "c": lambda: gpt(32, 8, 1, 2, 32, 32),
+    "c1": lambda: gpt(32, 8, 1, 2, 32, 1),
+    "d": mlp,
+    "e": cnn,
+}
+
+
+def make_step(workload, mode, dtype):
+    torch.manual_seed(0)
+    model, x, loss_of, kind = WORKLOADS[workload]()
+    fused = mode == "compile"
+    if kind == "adamw":
+        opt = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.1, fused=fused or None)
+    else:
+        opt = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused or None)
+    forward = torch.compile(model) if mode == "compile" else model
+    half = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
+
+    def step():
+        opt.zero_grad(set_to_none=True)
+        with half:
+            loss = loss_of(forward(x))
+        loss.backward()
+        opt.step()
+        return loss
+
+    return step
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workload", choices=WORKLOADS, required=True)
+    parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
+    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    step = make_step(options.workload, options.mode, options.dtype)
+    for _ in range(options.warmup):
+        step()
+
+    def timed(count):
+        times = []
+        for _ in range(count):
+            start = time.perf_counter()
+            step()
+            times.append(1e3 * (time.perf_counter() - start))
+        return times
+
+    if options.steps > 0:
+        times = sorted(timed(options.steps))
+        print(json.dumps({"medianMs": statistics.median(times), "minMs": times[0], "maxMs": times[-1]}))
+        return
+    print(json.dumps({"ready": f"torch {torch.__version__} {options.mode}"}), flush=True)
+    for line in sys.stdin:
+        words = line.split()
+        if not words or words[0] == "quit":
+            return
+        print(json.dumps({"ms": timed(int(words[1]))}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+/** The workloads of the speed table. bench/pytorch/bench.py holds the same models; change both together. */
+import * as gp from '../lib/index.js';
+import { nn, optim, type Tensor } from '../lib/index.js';
+
+export interface Workload {
+  readonly step: (...inputs: Tensor[]) => Tensor;
+  readonly inputs: readonly Tensor[];
+}
+
+class Block extends nn.Module {
+  readonly ln_1: nn.LayerNorm;
+  readonly c_attn: nn.Linear;
+  readonly c_proj: nn.Linear;
+  readonly ln_2: nn.LayerNorm;
+  readonly c_fc: nn.Linear;
+  readonly c_out: nn.Linear;
+  readonly heads: number;
+
+  constructor(width: number, heads: number) {
+    super();
+    this.heads = heads;
+    this.ln_1 = new nn.LayerNorm(width);
+    this.c_attn = new nn.Linear(width, 3 * width);
+    this.c_proj = new nn.Linear(width, width);
+    this.ln_2 = new nn.LayerNorm(width);
+    this.c_fc = new nn.Linear(width, 4 * width);
+    this.c_out = new nn.Linear(4 * width, width);
+  }
+
+  override forward(x: Tensor): Tensor {
+    const [b, t, c] = x.dims(3);
+    const [q, k, v] = this.c_attn
+      .forward(this.ln_1.forward(x))
+      .split(c, 2)
+      .map((z) => z.reshape([b, t, this.heads, c / this.heads]).transpose(1, 2));
+    if (q === undefined || k === undefined || v === undefined) throw new Error('split gave fewer than three pieces');
+    const y = gp.scaledDotProductAttention(q, k, v, { isCausal: true });
+    const attended = x.add(this.c_proj.forward(y.transpose(1, 2).reshape([b, t, c])));
+    return attended.add(
+      this.c_out.forward(this.c_fc.forward(this.ln_2.forward(attended)).gelu({ approximate: 'tanh' })),
+    );
+  }
+}
+
+class GPT extends nn.Module {
+  readonly wte: nn.Embedding;
+  readonly wpe: nn.Embedding;
+  readonly h: nn.ModuleList<Block>;
+  readonly ln_f: nn.LayerNorm;
+  readonly lm_head: nn.Linear;
+
+  constructor(vocab: number, block: number, layers: number, heads: number, width: number) {
+    super();
+    this.wte = new nn.Embedding(vocab, width);
+    this.wpe = new nn.Embedding(block, width);
+    this.h = new nn.ModuleList(Array.from({ length: layers }, () => new Block(width, heads)));
+    this.ln_f = new nn.LayerNorm(width);
+    this.lm_head = new nn.Linear(width, vocab, { bias: false });
+    this.lm_head.weight = this.wte.weight;
+    gp.noGrad(() => {
+      for (const p of this.parameters()) if (p.shape.length > 1) p.copy_(gp.randn(p.shape, { std: 0.02 }));
+    });
+  }
+
+  override forward(ids: Tensor): Tensor {
+    let x = this.wte.forward(ids).add(this.wpe.forward(gp.arange(ids.shape[1] ?? 0)));
+    for (const block of this.h) x = block.forward(x);
+    return this.lm_head.forward(this.ln_f.forward(x));
+  }
+}
+
+function training(
+  model: nn.Module,
+  loss: (x: Tensor, y: Tensor) => Tensor,
+  opt: optim.Optimizer,
+  x: Tensor,
+  y: Tensor,
+): Workload {
+  const step = (...[input, target]: Tensor[]): Tensor => {
+    opt.zeroGrad();
+    if (input === undefined || target === undefined) throw new Error('two inputs are needed');
+    const value = loss(input, target);
+    value.backward();
+    opt.step();
+    return value;
+  };
+  model.train();
+  return { step, inputs: [x, y] };
+}
+
+function gpt(vocab: number, block: number, layers: number, heads: number, width: number, batch: number): Workload {
+  const model = new GPT(vocab, block, layers, heads, width);
+  const loss = (x: Tensor, y: Tensor): Tensor =>
+    gp.crossEntropy(model.forward(x).reshape([-1, vocab]), y.reshape([-1]));
+  const opt = new optim.AdamW(model.parameters(), { lr: 1e-4, weightDecay: 0.1 });
+  return training(model, loss, opt, gp.randint(0, vocab, [batch, block]), gp.randint(0, vocab, [batch, block]));
+}
+
+function classifier(model: nn.Sequential, x: Tensor): Workload {
+  const loss = (input: Tensor, target: Tensor): Tensor => gp.crossEntropy(model.forward(input), target);
+  const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
+  return training(model, loss, opt, x, gp.randint(0, 10, [64]));
+}
+
+export const workloads: Readonly<Record<string, () => Workload>> = {
+  /** GPT-2 124M, batch 4, 64 tokens. */
+  a: () => gpt(50257, 64, 12, 12, 768, 4),
+  /** nanoGPT's character model: 4 layers, 4 heads, 128 wide, batch 12, 64 tokens. */
+  b: () => gpt(65, 64, 4, 4, 128, 12),
+  /** A tiny transformer, batch 32. */
+  c: () => gpt(32, 8, 1, 2, 32, 32),
+  /** The same, batch 1. */
+  c1: () => gpt(32, 8, 1, 2, 32, 1),
+  /** MLP 784-512-512-10, batch 64. */
+  d: () =>
+    classifier(
+      new nn.Sequential(
+        new nn.Linear(784, 512),
+        new nn.ReLU(),
+        new nn.Linear(512, 512),
+        new nn.ReLU(),
+        new nn.Linear(512, 10),
+      ),
+      gp.randn([64, 784]),
+    ),
+  /** CNN on 28×28, batch 64. */
+  e: () =>
+    classifier(
+      new nn.Sequential(
+        new nn.Conv2d(1, 16, 3, { padding: 1 }),
+        new nn.ReLU(),
+        new nn.MaxPool2d(2),
+        new nn.Conv2d(16, 32, 3, { padding: 1 }),
+        new nn.ReLU(),
+        new nn.MaxPool2d(2),
+        new nn.Flatten(),
+        new nn.Linear(1568, 10),
+      ),
+      gp.randn([64, 1, 28, 28]),
+    ),
+};
