@@ -46,6 +46,9 @@ function reach(result: unknown, found: Set<Storage>): void {
     if (slot instanceof Tensor) stack.push(slot);
     else if (slot !== undefined) stack.push(...slot);
   };
+  const pushAll = (values: Iterable<unknown>): void => {
+    for (const value of values) stack.push(value);
+  };
   while (stack.length > 0) {
     const value = stack.pop();
     if (typeof value !== 'object' || value === null || seen.has(value)) continue;
@@ -56,8 +59,8 @@ function reach(result: unknown, found: Set<Storage>): void {
     } else if (value instanceof Node) {
       stack.push(...value.parents);
       value.saved.forEach(push);
-    } else if (Array.isArray(value)) stack.push(...value);
-    else if (value instanceof Map || value instanceof Set) stack.push(...value.values());
-    else stack.push(...Object.values(value));
+    } else if (Array.isArray(value)) pushAll(value);
+    else if (value instanceof Map || value instanceof Set) pushAll(value.values());
+    else pushAll(Object.values(value));
   }
 }

@@ -142,7 +142,7 @@ function sameValue(a: unknown, b: unknown): boolean {
 }
 
 function show(value: unknown): string {
-  return JSON.stringify(value) ?? 'undefined';
+  return value === undefined ? 'nothing' : JSON.stringify(value);
 }
 
 function differs(what: string, at: string | undefined, fields: { readonly hint?: string }): GradproofError {

@@ -37,10 +37,10 @@ export interface Compiled<A extends readonly unknown[], R> {
 type ResultSource =
   { readonly output: number; readonly view: Operand } | { readonly tensor: Tensor } | { readonly argument: number };
 
-interface Captured {
+interface Captured<R> {
   readonly guard: Guard;
   readonly program: Program;
-  readonly tree: unknown;
+  readonly tree: R;
   readonly results: readonly ResultSource[];
   /** Leaves whose `.grad` becomes a fresh output. */
   readonly kept: readonly { readonly leaf: Tensor; readonly output: number; readonly view: Operand }[];
@@ -62,26 +62,24 @@ export function compile<A extends readonly unknown[], R>(
 ): Compiled<A, R> {
   const cache = new Cache(step, options);
   const call = (...args: A): R => cache.call(args);
-  return Object.defineProperties(Object.assign(call, { async: (...args: A): Promise<R> => cache.callAsync(args) }), {
-    programs: { get: () => cache.programs },
-    misses: { get: () => cache.misses },
-  }) as unknown as Compiled<A, R>;
+  call.async = (...args: A): Promise<R> => cache.callAsync(args);
+  call.programs = cache.programs;
+  call.misses = cache.misses;
+  return call;
 }
 
 class Cache<A extends readonly unknown[], R> {
   readonly misses: string[] = [];
+  /** Those of `#captured`, in the same order. */
+  readonly programs: Program[] = [];
   readonly #step: (...args: A) => R;
   readonly #options: CompileOptions;
-  #captured: Captured[] = [];
+  readonly #captured: Captured<R>[] = [];
   #pending: Pending[] = [];
 
   constructor(step: (...args: A) => R, options: CompileOptions) {
     this.#step = step;
     this.#options = options;
-  }
-
-  get programs(): readonly Program[] {
-    return this.#captured.map(({ program }) => program);
   }
 
   call(args: A): R {
@@ -108,13 +106,14 @@ class Cache<A extends readonly unknown[], R> {
     return { tensors, rest };
   }
 
-  #find(tensors: readonly Tensor[], rest: readonly unknown[]): Captured | undefined {
+  #find(tensors: readonly Tensor[], rest: readonly unknown[]): Captured<R> | undefined {
     for (let i = 0; i < this.#captured.length; i++) {
       const captured = this.#captured[i]!;
       if (!captured.guard.admits(tensors, rest)) continue;
       if (i > 0) {
         this.#captured.splice(i, 1);
         this.#captured.unshift(captured);
+        this.#list();
       }
       return captured;
     }
@@ -126,8 +125,6 @@ class Cache<A extends readonly unknown[], R> {
     const recording = new Recording(tensors);
     let next = 0;
     const given = rebuild(args, () => tensors[next++]!);
-    if (!isArguments<A>(given))
-      throw new GradproofError('ERR_INTERNAL', 'arguments lost their form', { op: 'compile' });
     const result = this.#run(recording, given);
     const guard = new Guard(tensors, rest, recording, boundLeaves(recording));
     if (first !== undefined && !gradientsDiffer(first.recording, recording)) {
@@ -159,32 +156,27 @@ class Cache<A extends readonly unknown[], R> {
     return result;
   }
 
-  #add(captured: Captured): void {
+  #add(captured: Captured<R>): void {
     this.#captured.unshift(captured);
     for (const old of this.#captured.splice(this.#options.maxPrograms ?? 16)) old.program.release();
+    this.#list();
   }
 
-  #finish(captured: Captured, args: readonly Tensor[], outputs: readonly Storage[]): R {
+  #list(): void {
+    this.programs.splice(0, this.programs.length, ...this.#captured.map(({ program }) => program));
+  }
+
+  #finish(captured: Captured<R>, args: readonly Tensor[], outputs: readonly Storage[]): R {
     for (const leaf of captured.private) leaf.gradient = usedUp(leaf);
     for (const leaf of captured.cleared) leaf.gradient = null;
     for (const { leaf, output, view } of captured.kept) leaf.gradient = viewIn(outputs[output]!, view);
     let next = 0;
-    const result = rebuild(captured.tree, () => {
+    return rebuild(captured.tree, () => {
       const source = captured.results[next++]!;
       if ('tensor' in source) return source.tensor;
       return 'argument' in source ? args[source.argument]! : viewIn(outputs[source.output]!, source.view);
     });
-    return this.#typed(result);
   }
-
-  /** The rebuilt tree has the form of the recorded result. */
-  #typed(result: unknown): R {
-    return result as R;
-  }
-}
-
-function isArguments<A extends readonly unknown[]>(value: unknown): value is A {
-  return Array.isArray(value);
 }
 
 function viewIn(storage: Storage, { shape, stride, offset, dtype }: Operand): Tensor {
@@ -212,24 +204,20 @@ function* boundLeaves(recording: Recording): Iterable<Tensor> {
   }
 }
 
-/** Whether an instruction after the gradient was made reads it: then it is private to the program. */
+/** Whether an instruction reads a gradient that the call made: then it is private to the program. */
 function isConsumed(recording: Recording, made: number): boolean {
-  return recording.instructions.some((instruction) => {
-    let reads = false;
-    operands(instruction, ({ place }, writes) => {
-      if (!writes && place.kind === 'made' && place.index === made) reads = true;
-    });
-    return reads;
-  });
+  return recording.instructions.some((instruction) =>
+    operands(instruction).some(({ place, writes }) => !writes && place.kind === 'made' && place.index === made),
+  );
 }
 
-function capture(
+function capture<R>(
   recording: Recording,
   guard: Guard,
-  result: unknown,
+  result: R,
   args: readonly Tensor[],
   options: CompileOptions,
-): Captured {
+): Captured<R> {
   const outputs: number[] = [];
   const output = (made: number): number => {
     const at = outputs.indexOf(made);
@@ -279,11 +267,7 @@ function deviceOf(recording: Recording, args: readonly Tensor[]): Device {
   const first = args[0]?.storage.device;
   if (first !== undefined) return first;
   for (const instruction of recording.instructions) {
-    let device: Device | undefined;
-    operands(instruction, ({ place }) => {
-      if (place.kind === 'leaf') device ??= place.storage.device;
-    });
-    if (device !== undefined) return device;
+    for (const { place } of operands(instruction)) if (place.kind === 'leaf') return place.storage.device;
   }
   return openDevice(state.device);
 }

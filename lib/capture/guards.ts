@@ -3,16 +3,14 @@ import { GradproofError } from '../errors.js';
 import { binding } from '../tensor/binding.js';
 import { sameShape, type Shape } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
-import { isTensor, Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { isTensor } from '../tensor/tensor.js';
 import { dtypeSize, type DType } from '../tensor/dtype.js';
 import { state } from '../ops/state.js';
 import type { Recording } from './record.js';
 
-/** Arguments and results: tensors in plain arrays and objects, other values as they are. */
-export type Tree = unknown;
-
 /** The tensors of a tree in a fixed order; everything else becomes part of `rest`. */
-export function flatten(tree: Tree, tensors: Tensor[], rest: unknown[]): void {
+export function flatten(tree: unknown, tensors: Tensor[], rest: unknown[]): void {
   if (isTensor(tree)) {
     rest.push('tensor');
     tensors.push(tree);
@@ -30,7 +28,8 @@ export function flatten(tree: Tree, tensors: Tensor[], rest: unknown[]): void {
 }
 
 /** The same tree with every tensor replaced, in the same order. */
-export function rebuild(tree: Tree, next: () => Tensor): Tree {
+export function rebuild<T>(tree: T, next: () => Tensor): T;
+export function rebuild(tree: unknown, next: () => Tensor): unknown {
   if (isTensor(tree)) return next();
   if (Array.isArray(tree)) return tree.map((element: unknown) => rebuild(element, next));
   if (typeof tree === 'object' && tree !== null && Object.getPrototypeOf(tree) === Object.prototype) {

@@ -39,17 +39,13 @@ interface Life {
   to: number;
 }
 
-/** Calls `visit` for every operand of an instruction; `writes` for outputs and mutated inputs. */
-export function operands(instruction: Instruction, visit: (operand: Operand, writes: boolean) => void): void {
-  const walk = (slot: OperandSlot, writes: boolean): void => {
-    for (const operand of listOf(slot)) visit(operand, writes);
-  };
-  instruction.inputs.forEach((slot, i) => {
-    walk(slot, instruction.op.mutates.includes(i));
-  });
-  instruction.outputs.forEach((slot) => {
-    walk(slot, true);
-  });
+/** Every operand of an instruction; `writes` for outputs and mutated inputs. */
+export function operands(instruction: Instruction): { readonly place: Place; readonly writes: boolean }[] {
+  const { op, inputs, outputs } = instruction;
+  const read = inputs.flatMap((slot, i) =>
+    listOf(slot).map(({ place }) => ({ place, writes: op.mutates.includes(i) })),
+  );
+  return [...read, ...outputs.flatMap((slot) => listOf(slot).map(({ place }) => ({ place, writes: true })))];
 }
 
 export function listOf(slot: OperandSlot): readonly Operand[] {
@@ -66,14 +62,9 @@ function alive(recording: Recording, outputs: ReadonlySet<number>): Instruction[
   const kept: Instruction[] = [];
   for (let i = recording.instructions.length - 1; i >= 0; i--) {
     const instruction = recording.instructions[i]!;
-    let useful = false;
-    operands(instruction, ({ place }, writes) => {
-      if (writes && (place.kind !== 'made' || needed.has(place.index))) useful = true;
-    });
-    if (!useful) continue;
-    operands(instruction, ({ place }) => {
-      if (place.kind === 'made') needed.add(place.index);
-    });
+    const all = operands(instruction);
+    if (!all.some(({ place, writes }) => writes && (place.kind !== 'made' || needed.has(place.index)))) continue;
+    for (const { place } of all) if (place.kind === 'made') needed.add(place.index);
     kept.push(instruction);
   }
   return kept.reverse();
@@ -87,7 +78,7 @@ export function plan(recording: Recording, outputList: readonly number[], argume
   const leaves = new Map<Storage, number>();
   const written = new Set<number>();
   instructions.forEach((instruction, i) => {
-    operands(instruction, ({ place }, writes) => {
+    for (const { place, writes } of operands(instruction)) {
       if (place.kind === 'leaf') {
         if (!leaves.has(place.storage)) leaves.set(place.storage, argumentCount + leaves.size);
         if (writes) written.add(leaves.get(place.storage)!);
@@ -99,7 +90,7 @@ export function plan(recording: Recording, outputList: readonly number[], argume
           lives.set(place.index, { made: place.index, bytes: recording.madeBytes[place.index] ?? 0, from: i, to: i });
         else life.to = i;
       }
-    });
+    }
   });
   const { offsets, size } = pack([...lives.values()]);
   const slots: PlannedSlot[] = [];

@@ -221,7 +221,11 @@ describe('transforms and scopes', () => {
       [6, 0],
       [0, 12],
     ]);
-    expect(gp.jacobian((t: gp.Tensor) => t.square())(x).toArray(2)).toEqual([
+    expect(
+      gp
+        .jacobian((t: gp.Tensor) => t.square())(x)
+        .toArray(2),
+    ).toEqual([
       [2, 0],
       [0, 4],
     ]);
@@ -242,7 +246,10 @@ describe('proof', () => {
     const report = gp.audit(model, (m) => {
       const [first, act, second] = [...m];
       if (first === undefined || act === undefined || second === undefined) throw new Error('three layers');
-      return second.forward(act.forward(first.forward(x)).detach()).square().sum();
+      return second
+        .forward(act.forward(first.forward(x)).detach())
+        .square()
+        .sum();
     });
     expect(report.ok).toBe(false);
     expect(report.findings.flatMap(({ parameters }) => parameters)).toEqual(['0.weight', '0.bias']);
@@ -251,7 +258,9 @@ describe('proof', () => {
   it('checks gradients of a function and of a module', () => {
     const model = new nn.Linear(3, 2);
     gp.gradcheck(model, [gp.randn([4, 3])]);
-    expect(gp.gradcheck((t: gp.Tensor) => t.tanh(), [gp.randn([3], { dtype: 'f64' })], { throws: false }).ok).toBe(true);
+    expect(gp.gradcheck((t: gp.Tensor) => t.tanh(), [gp.randn([3], { dtype: 'f64' })], { throws: false }).ok).toBe(
+      true,
+    );
   });
 });
 

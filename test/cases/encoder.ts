@@ -80,7 +80,11 @@ export class Encoder {
     const scale = Math.sqrt(1 / 32);
     for (const [name, shape] of SHAPES) {
       const count = shape.reduce((n, m) => n * m, 1);
-      put(name, shape, count > 32 ? lcg.values(count, scale) : new Float64Array(count).fill(name.endsWith('.g') ? 1 : 0));
+      put(
+        name,
+        shape,
+        count > 32 ? lcg.values(count, scale) : new Float64Array(count).fill(name.endsWith('.g') ? 1 : 0),
+      );
     }
     put('lm.w', [32, 32], lcg.values(1024, scale));
     put('lm.b', [32], new Float64Array(32));
