@@ -150,6 +150,7 @@ export function run(
         for (const dy of dys) if (dy !== null) drop(dy);
         if (transients !== null) {
           for (const storage of transients) {
+            if (storage.kept) continue;
             storage.engine = true;
             if (storage.uses === 0) storage.release();
             else outer?.push(storage);

@@ -226,7 +226,7 @@ function capture<R>(
   const tensors: Tensor[] = [];
   flatten(result, tensors, []);
   const results = tensors.map((t): ResultSource => {
-    if (t.node !== null) {
+    if (t.node !== null && !t.node.released) {
       throw new GradproofError(
         'ERR_CAPTURE',
         'a captured step returned a tensor with gradient history; outside the step its graph would be cut',

@@ -43,7 +43,7 @@ export function rebuild(tree: unknown, next: () => Tensor): unknown {
  * is copied, so that its position is not part of the program.
  */
 export function canonicalArgument(t: Tensor): Tensor {
-  if (t.node !== null && state.grad) {
+  if (t.node !== null && !t.node.released && state.grad) {
     throw new GradproofError(
       'ERR_CAPTURE',
       'an argument of a captured step has gradient history; the graph behind it would be cut',

@@ -18,6 +18,7 @@ export function constant(value: number, dtype: DType, device: Device): Tensor {
   if (tensor === undefined || tensor.storage.handle === 0) {
     tensor = fromHost(value, dtype, device);
     tensor.storage.constant = value;
+    tensor.storage.kept = true; // shared by everybody: neither a scope nor the engine may release it
     if (byValue.size >= LIMIT) byValue.clear();
     if (!Object.is(value, -0)) byValue.set(value, tensor);
   }

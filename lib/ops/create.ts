@@ -129,7 +129,7 @@ export const randint = defineOp({
   name: 'randint',
   doc: 'Uniform random integers in [low, high).',
   inputs: ['rng'],
-  attrs: { low: integer(0), high: integer(), shape: integers(), dtype: dtypeAttr('i64') },
+  attrs: { shape: integers(), low: integer(0), high: integer(), dtype: dtypeAttr('i64') },
   positional: ['low', 'high', 'shape'],
   outputs: ['y'],
   dtypes: ['i64', 'i32', 'u8'],

@@ -17,6 +17,7 @@ export function generatorState(device: Device): Tensor {
   let tensor = generators.get(device);
   if (tensor === undefined) {
     tensor = fromHost(BigInt64Array.of(seedOfNew, 0n), 'i64', device);
+    tensor.storage.kept = true;
     generators.set(device, tensor);
   }
   return tensor;

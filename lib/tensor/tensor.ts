@@ -13,6 +13,8 @@ import type { Storage } from './storage.js';
 export interface GradNode {
   readonly opName: string;
   readonly sequence: number;
+  /** A backward has passed: nothing behind it can be reached any more. */
+  readonly released: boolean;
 }
 
 /** Number of axes as a tuple type: `a.dims(2)` is typed `[number, number]`. */

@@ -181,10 +181,14 @@ int32_t Decoder::run() {
   if (int32_t code = views(false, arity.inputs, 0); code != GP_OK) return code;
   if (int32_t code = views(true, arity.outputs, static_cast<int32_t>(n_inputs)); code != GP_OK) return code;
   if (!r.has(n_attrs) || !attrs_fit(n_attrs)) return malformed(f->row, "the attributes do not fit the signature");
-  int32_t dtype = f->n_input_views > 0 ? f->inputs[0].dtype : f->n_output_views > 0 ? f->outputs[0].dtype : GP_F32;
-  if ((f->row->kernel->dtypes & GP_DT(dtype)) == 0)
-    return fail(GP_UNSUPPORTED, "%s on %s has no kernel for dtype number %d", f->row->kernel->op,
-                f->device->backend->name.c_str(), dtype);
+  // Which operand's dtype keys the op is the declaration's business; a call in which none fits is refused here.
+  const uint32_t dtypes = f->row->kernel->dtypes;
+  bool fits = f->n_input_views + f->n_output_views == 0;
+  for (int32_t i = 0; i < f->n_input_views; i++) fits |= (dtypes & GP_DT(f->inputs[i].dtype)) != 0;
+  for (int32_t i = 0; i < f->n_output_views; i++) fits |= (dtypes & GP_DT(f->outputs[i].dtype)) != 0;
+  if (!fits)
+    return fail(GP_UNSUPPORTED, "%s on %s has no kernel for these dtypes", f->row->kernel->op,
+                f->device->backend->name.c_str());
   gp_call &c = f->call;
   c.inputs = f->inputs.data();
   c.outputs = f->outputs.data();
