@@ -47,7 +47,10 @@ interface Entry {
 /** Tensors in one call: the call block holds 65,536 numbers. */
 const CALL_LIMIT = 512;
 
-export abstract class Optimizer<H extends Hyper, O extends { readonly lr?: number | undefined }> {
+export abstract class Optimizer<
+  H extends Hyper = Hyper,
+  O extends { readonly lr?: number | undefined } = { readonly lr?: number | undefined },
+> {
   readonly groups: readonly ParamGroup<H>[];
   readonly #entries: readonly (readonly Entry[])[];
 
