@@ -1,5 +1,6 @@
 /** A growing file of JSON lines, one object a line: readable while it grows, and after any interruption. */
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { GradproofError } from '../errors.js';
 import { fileError } from './atomic.js';
 
@@ -23,6 +24,7 @@ export class MetricsFile {
   constructor(path: string, options: { readonly fresh?: boolean | undefined } = {}) {
     this.path = path;
     try {
+      mkdirSync(dirname(path), { recursive: true });
       if (options.fresh === true) writeFileSync(path, '');
     } catch (error) {
       throw fileError(error, 'write', path);

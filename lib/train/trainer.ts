@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
-import type { DataLoader } from '../data/index.js';
+import type { LoaderState } from '../data/index.js';
 import { loadCheckpoint, saveCheckpoint, MetricsFile, type CheckpointState } from '../io/index.js';
 import { getRngState, setRngState } from '../ops/generator.js';
 import { findAnomaly, nonFinite } from './anomaly.js';
@@ -47,7 +47,14 @@ export interface StepInfo {
   readonly seconds: number;
 }
 
-type Loader = DataLoader<Batch>;
+/** What `fit` reads from; every DataLoader whose items have `x` and `y` is one. */
+export interface Loader {
+  /** Batches in an epoch. */
+  readonly length: number;
+  stateDict(): LoaderState;
+  loadStateDict(state: unknown): void;
+  [Symbol.asyncIterator](): AsyncIterator<Batch>;
+}
 
 export interface FitOptions {
   /** Passes over the loader; or `steps`. */
@@ -166,11 +173,10 @@ export class Trainer {
   /** Trains for a number of epochs or steps. ERR_NON_FINITE names the op that produced a loss that is not finite. */
   async fit(loader: Loader, options: FitOptions): Promise<FitResult> {
     const accumulate = this.#accumulate;
-    const perEpoch = Math.ceil(loader.length / accumulate);
-    const steps =
-      positive('steps', options.steps, 'fit') ?? (positive('epochs', options.epochs, 'fit') ?? 1) * perEpoch;
-    const byDefault = options.steps === undefined ? perEpoch : Math.max(1, Math.floor(steps / 10));
-    const evalEvery = positive('evalEvery', options.evalEvery, 'fit') ?? byDefault;
+    const given = positive('steps', options.steps, 'fit');
+    const perEpoch = given === undefined ? Math.ceil(loader.length / accumulate) : Math.max(1, Math.floor(given / 10));
+    const steps = given ?? (positive('epochs', options.epochs, 'fit') ?? 1) * perEpoch;
+    const evalEvery = positive('evalEvery', options.evalEvery, 'fit') ?? perEpoch;
     const checkpointEvery = positive('checkpointEvery', options.checkpointEvery, 'fit') ?? evalEvery;
     const { validation } = options;
     const aborted = (): boolean => options.signal?.aborted === true;
