@@ -9,6 +9,32 @@ export * from './ops/face.js';
 export { rand, zeros, ones, zerosLike, onesLike, arange, type CreateOptions } from './ops/create.js';
 export { manualSeed, getRngState, setRngState } from './ops/generator.js';
 export { matmul } from './ops/matmul.js';
+export { gather, scatter, scatterAdd, takeAlongDim } from './ops/gather.js';
+export { indexAdd, indexCopy, indexSelect } from './ops/index_select.js';
+export * from './ops/index_ops.js';
+export {
+  addmm,
+  bmm,
+  chunk,
+  dot,
+  eye,
+  flip,
+  linspace,
+  mm,
+  mv,
+  outer,
+  repeat,
+  roll,
+  split,
+  stack,
+  tile,
+  unbind,
+} from './ops/arrange.js';
+export { argsort, topk } from './ops/sort.js';
+export { max, min, type Extremes } from './ops/overloads.js';
+export { variance as var, varMean } from './ops/reduce_more.js';
+export { conv1d } from './ops/conv2d.js';
+export { avgPool1d, maxPool1d } from './ops/pool2d.js';
 export { reshape, transpose } from './ops/view.js';
 export { tensor, type TensorOptions } from './ops/methods.js';
 export { defineOp, like } from './ops/define.js';

@@ -48,7 +48,7 @@ function positionalParameters(op: OpRecord): string[] {
   return op.positional.map((name) => {
     const spec = op.attrs.find((attr) => attr.name === name)?.spec;
     optional ||= spec?.required !== true;
-    return `${name}${optional ? '?' : ''}: ${spec?.type ?? 'never'}${optional ? ' | undefined' : ''}`;
+    return `${name}${optional ? '?' : ''}: ${spec?.type ?? 'never'}`;
   });
 }
 

@@ -4,8 +4,9 @@
  */
 import { GradproofError } from '../errors.js';
 import { zeros } from '../ops/create.js';
-import type { Gradient, Meta, MetaSlot, Slot } from '../ops/define.js';
+import type { Gradient, Meta, MetaSlot, OpRecord, Slot } from '../ops/define.js';
 import { sum } from '../ops/reduce.js';
+import { neededNames } from '../ops/registry.js';
 import { state } from '../ops/state.js';
 import { alias, reshape } from '../ops/view.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
@@ -37,12 +38,17 @@ export function ruleGradients(
   const { op } = node;
   const grads = nameOutputs(node, dys);
   let answer: Readonly<Record<string, Gradient | readonly Gradient[]>>;
-  const fused = op.reference !== undefined && (op.gradient.kind === 'reference' || mode.createGraph);
-  if (fused) answer = differentiateReference(node, grads, wants, mode, differentiate);
+  if (throughReference(op, mode)) answer = differentiateReference(node, grads, wants, mode, differentiate);
   else if (op.gradient.kind === 'rule')
     answer = op.gradient.backward(grads, savedByName(node), node.attrs, metasByName(node), wantedNames(node, wants));
   else throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
   return node.inputMetas.map((meta, i) => fit(node, i, meta, answer[op.inputs[i]!.name] ?? null, wants));
+}
+
+/** A fused rule treats saved statistics as constants: under createGraph its reference is differentiated instead. */
+function throughReference({ reference, gradient }: OpRecord, { createGraph }: Mode): boolean {
+  if (reference === undefined) return false;
+  return gradient.kind === 'reference' || (createGraph && gradient.kind === 'rule' && gradient.second !== 'rule');
 }
 
 function positions(node: Node): number[] {
@@ -145,8 +151,7 @@ function device(dys: readonly (Tensor | null)[]): string {
 
 function savedByName(node: Node): Record<string, Slot> {
   const named: Record<string, Slot> = {};
-  if (node.op.gradient.kind !== 'rule') return named;
-  node.op.gradient.needs.forEach((name, i) => {
+  neededNames(node.op.gradient, node.op.inputs).forEach((name, i) => {
     const slot = node.saved[i];
     const version = node.savedVersions[i];
     if (slot instanceof Tensor) assertUnchanged(node, name, slot, typeof version === 'number' ? version : 0);

@@ -6,6 +6,11 @@ import { Tensor, type GradNode, type TensorHook } from '../tensor/tensor.js';
 
 let sequence = 0;
 
+/** The number that the next node will get: nodes made from now on are not smaller. */
+export function nextSequence(): number {
+  return sequence;
+}
+
 /** Where a gradient goes: a node's output, a leaf, or nowhere. */
 export type Parent = Node | Tensor | null;
 
@@ -97,7 +102,7 @@ function toMeta(t: Tensor): Meta {
 }
 
 /** Makes a node for a call and attaches it to the differentiable outputs. */
-function note(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs): void {
+export function note(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs): void {
   const node = new Node(op, inputs, attrs, outputs);
   if (state.recorder?.line !== undefined) node.at = state.recorder.line();
   let flat = 0;

@@ -64,8 +64,13 @@ export const arangeOp = defineOp({
   },
 });
 
-/** `arange(end)`, `arange(start, end)`, `arange(start, end, step)`: i64 when all are whole numbers, else f32. */
-export function arange(start: number, end?: number, step?: number, options: CreateOptions = {}): Tensor {
+/** `arange(end)`, `arange(start, end)`, `arange(start, end, step)`, then options: i64 when all are whole numbers, else f32. */
+export function arange(end: number, options?: CreateOptions): Tensor;
+export function arange(start: number, end: number, options?: CreateOptions): Tensor;
+export function arange(start: number, end?: number, step?: number, options?: CreateOptions): Tensor;
+export function arange(start: number, ...rest: (number | CreateOptions | undefined)[]): Tensor {
+  const [end, step] = rest.map((value) => (typeof value === 'number' ? value : undefined));
+  const options = rest.find((value) => typeof value === 'object') ?? {};
   const from = end === undefined ? 0 : start;
   const to = end ?? start;
   const by = step ?? 1;

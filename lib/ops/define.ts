@@ -75,6 +75,11 @@ export type GradientRule<I extends Names, A extends AttrDecls, O extends Names, 
       readonly kind: 'rule';
       /** Inputs and outputs that backward reads; nothing else is kept alive. */
       readonly needs: readonly N[];
+      /**
+       * How the rule itself is differentiated (createGraph): 'reference' (the default where there is one) differentiates
+       * the op's reference instead; 'rule' states that the rule is written in differentiable ops.
+       */
+      readonly second?: 'rule' | 'reference';
       /** Gradients of the outputs → gradients of the inputs; `meta` has every shape and dtype, `wants` the names asked for. */
       backward(
         dy: { readonly [K in O[number] as NameOf<K> & string]: ValueOf<K, Tensor> },
@@ -240,6 +245,7 @@ export interface OpRecord {
     | {
         readonly kind: 'rule';
         readonly needs: readonly string[];
+        readonly second?: 'rule' | 'reference';
         readonly backward: (
           dy: any,
           saved: any,
@@ -250,7 +256,7 @@ export interface OpRecord {
       }
     | { readonly kind: 'reference' }
     | { readonly kind: 'none'; readonly because: string };
-  /** Where the needs stand: ≥ 0 an input, < 0 output -1 - i. */
+  /** Where the needs stand (all inputs where the reference is differentiated): ≥ 0 an input, < 0 output -1 - i. */
   readonly saves: readonly number[];
   readonly samples: (s: Sampler) => Iterable<{ readonly in: any; readonly attrs?: Attributes }>;
   /** Kernel rows by device id and dtype number, found on first use: null is "looked for, not there". */

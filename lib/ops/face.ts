@@ -30,6 +30,13 @@ export interface AddInPlaceOptions {
   readonly alpha?: number | undefined;
 }
 
+export interface AllOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
 export interface AmaxOptions {
   /** Default []. */
   readonly dim?: number | readonly number[] | undefined;
@@ -44,11 +51,55 @@ export interface AminOptions {
   readonly keepdim?: boolean | undefined;
 }
 
+export interface AnyOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface ArgmaxOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface ArgminOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
 export interface AsStridedOptions {
   readonly shape?: number | readonly number[] | undefined;
   readonly stride?: number | readonly number[] | undefined;
   /** Default 0. */
   readonly offset?: number | undefined;
+}
+
+export interface AvgPool2dOptions {
+  readonly kernel?: number | readonly [number, number] | undefined;
+  readonly stride?: number | readonly [number, number] | undefined;
+  /** Default [0,0]. */
+  readonly padding?: number | readonly [number, number] | undefined;
+  /** Default false. */
+  readonly ceilMode?: boolean | undefined;
+  /** Default true. */
+  readonly countIncludePad?: boolean | undefined;
+}
+
+export interface AvgPool2dBackwardOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  readonly kernel?: number | readonly [number, number] | undefined;
+  readonly stride?: number | readonly [number, number] | undefined;
+  /** Default [0,0]. */
+  readonly padding?: number | readonly [number, number] | undefined;
+  /** Default false. */
+  readonly ceilMode?: boolean | undefined;
+  /** Default true. */
+  readonly countIncludePad?: boolean | undefined;
 }
 
 export interface CastOptions {
@@ -60,8 +111,51 @@ export interface CatOptions {
   readonly dim?: number | undefined;
 }
 
+export interface ClampOptions {
+  readonly min?: number | undefined;
+  readonly max?: number | undefined;
+}
+
 export interface ClampGradsOptions {
   readonly clipValue?: number | undefined;
+}
+
+export interface Conv2dOptions {
+  readonly bias?: Tensor | undefined;
+  /** Default [1,1]. */
+  readonly stride?: number | readonly [number, number] | undefined;
+  /** Default [0,0]. */
+  readonly padding?: number | readonly [number, number] | undefined;
+  /** Default [1,1]. */
+  readonly dilation?: number | readonly [number, number] | undefined;
+  /** Default 1. */
+  readonly groups?: number | undefined;
+}
+
+export interface Conv2dBackwardOptions {
+  /** Default [1,1]. */
+  readonly stride?: number | readonly [number, number] | undefined;
+  /** Default [0,0]. */
+  readonly padding?: number | readonly [number, number] | undefined;
+  /** Default [1,1]. */
+  readonly dilation?: number | readonly [number, number] | undefined;
+  /** Default 1. */
+  readonly groups?: number | undefined;
+  /** Default 7. */
+  readonly want?: number | undefined;
+}
+
+export interface CumsumOptions {
+  readonly dim?: number | undefined;
+}
+
+export interface DiagonalOptions {
+  /** Default 0. */
+  readonly offset?: number | undefined;
+  /** Default 0. */
+  readonly dim1?: number | undefined;
+  /** Default 1. */
+  readonly dim2?: number | undefined;
 }
 
 export interface ExpandOptions {
@@ -94,6 +188,28 @@ export interface LinearOptions {
   readonly bias?: Tensor | undefined;
 }
 
+export interface LogsumexpOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface MaxPool2dOptions {
+  readonly kernel?: number | readonly [number, number] | undefined;
+  readonly stride?: number | readonly [number, number] | undefined;
+  /** Default [0,0]. */
+  readonly padding?: number | readonly [number, number] | undefined;
+  /** Default [1,1]. */
+  readonly dilation?: number | readonly [number, number] | undefined;
+  /** Default false. */
+  readonly ceilMode?: boolean | undefined;
+}
+
+export interface MaxPool2dBackwardOptions {
+  readonly shape?: number | readonly number[] | undefined;
+}
+
 export interface MeanOptions {
   /** Default []. */
   readonly dim?: number | readonly number[] | undefined;
@@ -101,15 +217,37 @@ export interface MeanOptions {
   readonly keepdim?: boolean | undefined;
 }
 
+export interface NormOptions {
+  /** Default 2. */
+  readonly p?: number | undefined;
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
+export interface PadOptions {
+  readonly pad?: number | readonly number[] | undefined;
+  /** Default 0. */
+  readonly value?: number | undefined;
+}
+
 export interface PermuteOptions {
   readonly dims?: number | readonly number[] | undefined;
 }
 
+export interface ProdOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
 export interface RandintOptions {
+  readonly shape?: number | readonly number[] | undefined;
   /** Default 0. */
   readonly low?: number | undefined;
   readonly high?: number | undefined;
-  readonly shape?: number | readonly number[] | undefined;
   /** Default "i64". */
   readonly dtype?: DType | undefined;
   readonly device?: string | undefined;
@@ -126,6 +264,10 @@ export interface RandnOptions {
   readonly dtype?: DType | undefined;
   readonly device?: string | undefined;
   readonly requiresGrad?: boolean | undefined;
+}
+
+export interface RavelIndexOptions {
+  readonly sizes?: number | readonly number[] | undefined;
 }
 
 export interface RmspropStepOptions {
@@ -169,6 +311,22 @@ export interface SliceOptions {
   readonly step?: number | undefined;
 }
 
+export interface SortOptions {
+  /** Default -1. */
+  readonly dim?: number | undefined;
+  /** Default false. */
+  readonly descending?: boolean | undefined;
+}
+
+export interface StdOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default 1. */
+  readonly correction?: number | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
 export interface SubOptions {
   /** Default 1. */
   readonly alpha?: number | undefined;
@@ -184,6 +342,16 @@ export interface SumOptions {
   readonly dim?: number | readonly number[] | undefined;
   /** Default false. */
   readonly keepdim?: boolean | undefined;
+}
+
+export interface TrilOptions {
+  /** Default 0. */
+  readonly diagonal?: number | undefined;
+}
+
+export interface TriuOptions {
+  /** Default 0. */
+  readonly diagonal?: number | undefined;
 }
 
 export interface UniformOptions {
@@ -205,6 +373,15 @@ export interface UnviewOptions {
   readonly offset?: number | undefined;
 }
 
+export interface VarianceOptions {
+  /** Default []. */
+  readonly dim?: number | readonly number[] | undefined;
+  /** Default 1. */
+  readonly correction?: number | undefined;
+  /** Default false. */
+  readonly keepdim?: boolean | undefined;
+}
+
 export interface ViewOptions {
   readonly shape?: number | readonly number[] | undefined;
 }
@@ -219,20 +396,51 @@ declare module '../tensor/tensor.js' {
     add_(b: Tensor | number, options?: AddInPlaceOptions): Tensor;
     /** The same tensor as a new result: a place in the graph of its own. */
     alias(): Tensor;
+    /**
+     * True where every element over the given axes (all by default) is non-zero.
+     * No gradient: truth values have no gradient.
+     */
+    all(dim?: number | readonly number[], options?: AllOptions): Tensor;
+    all(options?: AllOptions): Tensor;
     /** The largest element over the given axes; NaN wins. Equal extremes share the gradient. */
-    amax(dim?: number | readonly number[] | undefined, options?: AmaxOptions): Tensor;
+    amax(dim?: number | readonly number[], options?: AmaxOptions): Tensor;
     amax(options?: AmaxOptions): Tensor;
     /** The smallest element over the given axes; NaN wins. Equal extremes share the gradient. */
-    amin(dim?: number | readonly number[] | undefined, options?: AminOptions): Tensor;
+    amin(dim?: number | readonly number[], options?: AminOptions): Tensor;
     amin(options?: AminOptions): Tensor;
+    /**
+     * True where at least one element over the given axes (all by default) is non-zero.
+     * No gradient: truth values have no gradient.
+     */
+    any(dim?: number | readonly number[], options?: AnyOptions): Tensor;
+    any(options?: AnyOptions): Tensor;
+    /**
+     * Position of the largest element along an axis (the first of equal ones; NaN wins), or in the flattened tensor.
+     * No gradient: positions are integers.
+     */
+    argmax(dim?: number | readonly number[], options?: ArgmaxOptions): Tensor;
+    argmax(options?: ArgmaxOptions): Tensor;
+    /**
+     * Position of the smallest element along an axis (the first of equal ones; NaN wins), or in the flattened tensor.
+     * No gradient: positions are integers.
+     */
+    argmin(dim?: number | readonly number[], options?: ArgminOptions): Tensor;
+    argmin(options?: ArgminOptions): Tensor;
     /** A view of a contiguous tensor with any strides that do not overlap (in elements). */
     asStrided(
       shape: number | readonly number[],
       stride: number | readonly number[],
-      offset?: number | undefined,
+      offset?: number,
       options?: AsStridedOptions,
     ): Tensor;
     asStrided(options?: AsStridedOptions): Tensor;
+    /** The mean of every window (stride defaults to the kernel); padding counts as zeros unless countIncludePad is false. */
+    avgPool2d(
+      kernel: number | readonly [number, number],
+      stride?: number | readonly [number, number],
+      options?: AvgPool2dOptions,
+    ): Tensor;
+    avgPool2d(options?: AvgPool2dOptions): Tensor;
     /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
     cast(dtype: DType, options?: CastOptions): Tensor;
     cast(options?: CastOptions): Tensor;
@@ -241,10 +449,21 @@ declare module '../tensor/tensor.js' {
      * No gradient: piecewise constant: the derivative is zero almost everywhere.
      */
     ceil(): Tensor;
+    /** x limited to [min, max]; either bound may be left out. The gradient is 1 on the bounds themselves, as in PyTorch; NaN stays. */
+    clamp(min?: number, max?: number, options?: ClampOptions): Tensor;
+    clamp(options?: ClampOptions): Tensor;
+    /** y[n, o] = Σ over c, i, j of weight[o, c, i, j] · x[n, c, · stride + i · dilation − padding, …] + bias[o]: x [N, C, H, W], weight [O, C / groups, KH, KW]. */
+    conv2d(weight: Tensor | number, options?: Conv2dOptions): Tensor;
     /** Writes `b`, broadcast and converted, into `a`. */
     copy_(b: Tensor | number): Tensor;
     /** Cosine, x in radians. */
     cos(): Tensor;
+    /** Running sum along an axis: y[i] = x[0] + … + x[i]. Integers add up to i64. */
+    cumsum(dim: number, options?: CumsumOptions): Tensor;
+    cumsum(options?: CumsumOptions): Tensor;
+    /** The elements x[…, i, i + offset] of two axes as a new last axis (a view). */
+    diagonal(offset?: number, dim1?: number, dim2?: number, options?: DiagonalOptions): Tensor;
+    diagonal(options?: DiagonalOptions): Tensor;
     /** a / b; integers are divided as f32. */
     div(b: Tensor | number): Tensor;
     /** a /= b, in place. */
@@ -266,7 +485,7 @@ declare module '../tensor/tensor.js' {
     /** eˣ − 1, exact near 0. */
     expm1(): Tensor;
     /** Writes one number into every element of `x`. */
-    fill_(value?: number | undefined, options?: FillInPlaceOptions): Tensor;
+    fill_(value?: number, options?: FillInPlaceOptions): Tensor;
     fill_(options?: FillInPlaceOptions): Tensor;
     /**
      * The largest integer ≤ x.
@@ -333,15 +552,25 @@ declare module '../tensor/tensor.js' {
      * No gradient: a comparison is constant almost everywhere.
      */
     logicalXor(b: Tensor | number): Tensor;
+    /** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. */
+    logsumexp(dim?: number | readonly number[], options?: LogsumexpOptions): Tensor;
+    logsumexp(options?: LogsumexpOptions): Tensor;
     /**
      * a < b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
      */
     lt(b: Tensor | number): Tensor;
+    /** The largest element of every window (stride defaults to the kernel); the first of equal ones gets the gradient, NaN wins. */
+    maxPool2d(
+      kernel: number | readonly [number, number],
+      stride?: number | readonly [number, number],
+      options?: MaxPool2dOptions,
+    ): Tensor;
+    maxPool2d(options?: MaxPool2dOptions): Tensor;
     /** The larger of a and b; NaN wins. Ties share the gradient equally. */
     maximum(b: Tensor | number): Tensor;
     /** Arithmetic mean over the given axes (all by default). */
-    mean(dim?: number | readonly number[] | undefined, options?: MeanOptions): Tensor;
+    mean(dim?: number | readonly number[], options?: MeanOptions): Tensor;
     mean(options?: MeanOptions): Tensor;
     /** The smaller of a and b; NaN wins. Ties share the gradient equally. */
     minimum(b: Tensor | number): Tensor;
@@ -356,11 +585,20 @@ declare module '../tensor/tensor.js' {
     ne(b: Tensor | number): Tensor;
     /** −x. */
     neg(): Tensor;
+    /** (Σ |x|ᵖ)^(1/p) over the given axes (all by default); p = Infinity is the largest |x|, −Infinity the smallest, 0 counts non-zeros. The gradient at a zero norm is 0. */
+    norm(p?: number, dim?: number | readonly number[], options?: NormOptions): Tensor;
+    norm(options?: NormOptions): Tensor;
+    /** x with `value` around it: pad = [before, after] of the last axis, then of the one before it, …; negative amounts cut. */
+    pad(pad: number | readonly number[], options?: PadOptions): Tensor;
+    pad(options?: PadOptions): Tensor;
     /** The axes in another order. */
     permute(dims: number | readonly number[], options?: PermuteOptions): Tensor;
     permute(options?: PermuteOptions): Tensor;
     /** a to the power b. */
     pow(b: Tensor | number): Tensor;
+    /** Product over the given axes (all by default). Integers multiply to i64. */
+    prod(dim?: number | readonly number[], options?: ProdOptions): Tensor;
+    prod(options?: ProdOptions): Tensor;
     /** 1 / x. */
     reciprocal(): Tensor;
     /** max(x, 0); the gradient at 0 is 0. */
@@ -384,36 +622,45 @@ declare module '../tensor/tensor.js' {
     /** Sine, x in radians. */
     sin(): Tensor;
     /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
-    slice(
-      dim?: number | undefined,
-      start?: number | undefined,
-      end?: number | undefined,
-      step?: number | undefined,
-      options?: SliceOptions,
-    ): Tensor;
+    slice(dim?: number, start?: number, end?: number, step?: number, options?: SliceOptions): Tensor;
     slice(options?: SliceOptions): Tensor;
     /** ln(1 + eˣ). */
     softplus(): Tensor;
+    /** The elements along an axis in ascending order (or descending) and their former positions (i64). Stable; NaN counts as the largest. */
+    sort(dim?: number, options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
+    sort(options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
     /** √x. */
     sqrt(): Tensor;
     /** x². */
     square(): Tensor;
+    /** Standard deviation: the square root of `variance`. */
+    std(dim?: number | readonly number[], options?: StdOptions): Tensor;
+    std(options?: StdOptions): Tensor;
     /** a − alpha · b. */
     sub(b: Tensor | number, options?: SubOptions): Tensor;
     /** a −= alpha · b, in place. */
     sub_(b: Tensor | number, options?: SubInPlaceOptions): Tensor;
     /** Sum over the given axes (all by default). Integers and booleans add up to i64. */
-    sum(dim?: number | readonly number[] | undefined, options?: SumOptions): Tensor;
+    sum(dim?: number | readonly number[], options?: SumOptions): Tensor;
     sum(options?: SumOptions): Tensor;
     /** Tangent, x in radians. */
     tan(): Tensor;
     /** Hyperbolic tangent. */
     tanh(): Tensor;
+    /** The elements on and below a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i <= diagonal. */
+    tril(diagonal?: number, options?: TrilOptions): Tensor;
+    tril(options?: TrilOptions): Tensor;
+    /** The elements on and above a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i >= diagonal. */
+    triu(diagonal?: number, options?: TriuOptions): Tensor;
+    triu(options?: TriuOptions): Tensor;
     /**
      * The integer part, towards zero.
      * No gradient: piecewise constant: the derivative is zero almost everywhere.
      */
     trunc(): Tensor;
+    /** Σ (x − mean)² / (n − correction) over the given axes (all by default); correction 1 is the unbiased estimate. Exported as `var` too. */
+    variance(dim?: number | readonly number[], options?: VarianceOptions): Tensor;
+    variance(options?: VarianceOptions): Tensor;
     /** Another shape over the same memory; one size may be −1. ERR_SHAPE where the strides do not allow it (use reshape). */
     view(shape: number | readonly number[], options?: ViewOptions): Tensor;
     view(options?: ViewOptions): Tensor;
@@ -454,17 +701,53 @@ export const alias: {
   (x: Tensor | number): Tensor;
 } = ops.alias;
 
+/**
+ * True where every element over the given axes (all by default) is non-zero.
+ * No gradient: truth values have no gradient.
+ */
+export const all: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: AllOptions): Tensor;
+  (x: Tensor | number, options?: AllOptions): Tensor;
+} = ops.all;
+
 /** The largest element over the given axes; NaN wins. Equal extremes share the gradient. */
 export const amax: {
-  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: AmaxOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[], options?: AmaxOptions): Tensor;
   (x: Tensor | number, options?: AmaxOptions): Tensor;
 } = ops.amax;
 
 /** The smallest element over the given axes; NaN wins. Equal extremes share the gradient. */
 export const amin: {
-  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: AminOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[], options?: AminOptions): Tensor;
   (x: Tensor | number, options?: AminOptions): Tensor;
 } = ops.amin;
+
+/**
+ * True where at least one element over the given axes (all by default) is non-zero.
+ * No gradient: truth values have no gradient.
+ */
+export const any: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: AnyOptions): Tensor;
+  (x: Tensor | number, options?: AnyOptions): Tensor;
+} = ops.any;
+
+/**
+ * Position of the largest element along an axis (the first of equal ones; NaN wins), or in the flattened tensor.
+ * No gradient: positions are integers.
+ */
+export const argmax: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: ArgmaxOptions): Tensor;
+  (x: Tensor | number, options?: ArgmaxOptions): Tensor;
+} = ops.argmax;
+
+/**
+ * Position of the smallest element along an axis (the first of equal ones; NaN wins), or in the flattened tensor.
+ * No gradient: positions are integers.
+ */
+export const argmin: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: ArgminOptions): Tensor;
+  (x: Tensor | number, options?: ArgminOptions): Tensor;
+} = ops.argmin;
 
 /** A view of a contiguous tensor with any strides that do not overlap (in elements). */
 export const asStrided: {
@@ -472,11 +755,22 @@ export const asStrided: {
     x: Tensor | number,
     shape: number | readonly number[],
     stride: number | readonly number[],
-    offset?: number | undefined,
+    offset?: number,
     options?: AsStridedOptions,
   ): Tensor;
   (x: Tensor | number, options?: AsStridedOptions): Tensor;
 } = ops.asStrided;
+
+/** The mean of every window (stride defaults to the kernel); padding counts as zeros unless countIncludePad is false. */
+export const avgPool2d: {
+  (
+    x: Tensor | number,
+    kernel: number | readonly [number, number],
+    stride?: number | readonly [number, number],
+    options?: AvgPool2dOptions,
+  ): Tensor;
+  (x: Tensor | number, options?: AvgPool2dOptions): Tensor;
+} = ops.avgPool2d;
 
 /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
 export const cast: {
@@ -486,7 +780,7 @@ export const cast: {
 
 /** The tensors one after the other along `dim`; all other sizes are equal. */
 export const cat: {
-  (xs: readonly Tensor[], dim?: number | undefined, options?: CatOptions): Tensor;
+  (xs: readonly Tensor[], dim?: number, options?: CatOptions): Tensor;
   (xs: readonly Tensor[], options?: CatOptions): Tensor;
 } = ops.cat;
 
@@ -497,6 +791,12 @@ export const cat: {
 export const ceil: {
   (x: Tensor | number): Tensor;
 } = ops.ceil;
+
+/** x limited to [min, max]; either bound may be left out. The gradient is 1 on the bounds themselves, as in PyTorch; NaN stays. */
+export const clamp: {
+  (x: Tensor | number, min?: number, max?: number, options?: ClampOptions): Tensor;
+  (x: Tensor | number, options?: ClampOptions): Tensor;
+} = ops.clamp;
 
 /**
  * Limits every element of every gradient to [−clipValue, clipValue], in place; NaN stays NaN.
@@ -511,10 +811,27 @@ export const contiguous: {
   (x: Tensor | number): Tensor;
 } = ops.contiguous;
 
+/** y[n, o] = Σ over c, i, j of weight[o, c, i, j] · x[n, c, · stride + i · dilation − padding, …] + bias[o]: x [N, C, H, W], weight [O, C / groups, KH, KW]. */
+export const conv2d: {
+  (x: Tensor | number, weight: Tensor | number, options?: Conv2dOptions): Tensor;
+} = ops.conv2d;
+
 /** Cosine, x in radians. */
 export const cos: {
   (x: Tensor | number): Tensor;
 } = ops.cos;
+
+/** Running sum along an axis: y[i] = x[0] + … + x[i]. Integers add up to i64. */
+export const cumsum: {
+  (x: Tensor | number, dim: number, options?: CumsumOptions): Tensor;
+  (x: Tensor | number, options?: CumsumOptions): Tensor;
+} = ops.cumsum;
+
+/** The elements x[…, i, i + offset] of two axes as a new last axis (a view). */
+export const diagonal: {
+  (x: Tensor | number, offset?: number, dim1?: number, dim2?: number, options?: DiagonalOptions): Tensor;
+  (x: Tensor | number, options?: DiagonalOptions): Tensor;
+} = ops.diagonal;
 
 /** a / b; integers are divided as f32. */
 export const div: {
@@ -568,7 +885,7 @@ export const floor: {
  * No gradient: it has no tensor input.
  */
 export const full: {
-  (shape: number | readonly number[], value?: number | undefined, options?: FullOptions): Tensor;
+  (shape: number | readonly number[], value?: number, options?: FullOptions): Tensor;
   (options?: FullOptions): Tensor;
 } = ops.full;
 
@@ -685,6 +1002,12 @@ export const logicalXor: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.logicalXor;
 
+/** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. */
+export const logsumexp: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: LogsumexpOptions): Tensor;
+  (x: Tensor | number, options?: LogsumexpOptions): Tensor;
+} = ops.logsumexp;
+
 /**
  * a < b, elementwise.
  * No gradient: a comparison is constant almost everywhere.
@@ -693,6 +1016,17 @@ export const lt: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.lt;
 
+/** The largest element of every window (stride defaults to the kernel); the first of equal ones gets the gradient, NaN wins. */
+export const maxPool2d: {
+  (
+    x: Tensor | number,
+    kernel: number | readonly [number, number],
+    stride?: number | readonly [number, number],
+    options?: MaxPool2dOptions,
+  ): Tensor;
+  (x: Tensor | number, options?: MaxPool2dOptions): Tensor;
+} = ops.maxPool2d;
+
 /** The larger of a and b; NaN wins. Ties share the gradient equally. */
 export const maximum: {
   (a: Tensor | number, b: Tensor | number): Tensor;
@@ -700,7 +1034,7 @@ export const maximum: {
 
 /** Arithmetic mean over the given axes (all by default). */
 export const mean: {
-  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: MeanOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[], options?: MeanOptions): Tensor;
   (x: Tensor | number, options?: MeanOptions): Tensor;
 } = ops.mean;
 
@@ -727,6 +1061,18 @@ export const neg: {
   (x: Tensor | number): Tensor;
 } = ops.neg;
 
+/** (Σ |x|ᵖ)^(1/p) over the given axes (all by default); p = Infinity is the largest |x|, −Infinity the smallest, 0 counts non-zeros. The gradient at a zero norm is 0. */
+export const norm: {
+  (x: Tensor | number, p?: number, dim?: number | readonly number[], options?: NormOptions): Tensor;
+  (x: Tensor | number, options?: NormOptions): Tensor;
+} = ops.norm;
+
+/** x with `value` around it: pad = [before, after] of the last axis, then of the one before it, …; negative amounts cut. */
+export const pad: {
+  (x: Tensor | number, pad: number | readonly number[], options?: PadOptions): Tensor;
+  (x: Tensor | number, options?: PadOptions): Tensor;
+} = ops.pad;
+
 /** The axes in another order. */
 export const permute: {
   (x: Tensor | number, dims: number | readonly number[], options?: PermuteOptions): Tensor;
@@ -738,17 +1084,18 @@ export const pow: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.pow;
 
+/** Product over the given axes (all by default). Integers multiply to i64. */
+export const prod: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: ProdOptions): Tensor;
+  (x: Tensor | number, options?: ProdOptions): Tensor;
+} = ops.prod;
+
 /**
  * Uniform random integers in [low, high).
  * No gradient: random numbers depend on no tensor.
  */
 export const randint: {
-  (
-    low?: number | undefined,
-    high?: number | undefined,
-    shape?: number | readonly number[] | undefined,
-    options?: RandintOptions,
-  ): Tensor;
+  (low?: number, high?: number, shape?: number | readonly number[], options?: RandintOptions): Tensor;
   (options?: RandintOptions): Tensor;
 } = ops.randint;
 
@@ -760,6 +1107,14 @@ export const randn: {
   (shape: number | readonly number[], options?: RandnOptions): Tensor;
   (options?: RandnOptions): Tensor;
 } = ops.randn;
+
+/**
+ * Positions in a flattened tensor of `sizes` from one index per axis; negative indices count from the end, every index is checked.
+ * No gradient: integer positions have no gradient.
+ */
+export const ravelIndex: {
+  (indices: readonly Tensor[], options?: RavelIndexOptions): Tensor;
+} = ops.ravelIndex;
 
 /** 1 / x. */
 export const reciprocal: {
@@ -849,14 +1204,7 @@ export const sin: {
 
 /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
 export const slice: {
-  (
-    x: Tensor | number,
-    dim?: number | undefined,
-    start?: number | undefined,
-    end?: number | undefined,
-    step?: number | undefined,
-    options?: SliceOptions,
-  ): Tensor;
+  (x: Tensor | number, dim?: number, start?: number, end?: number, step?: number, options?: SliceOptions): Tensor;
   (x: Tensor | number, options?: SliceOptions): Tensor;
 } = ops.slice;
 
@@ -864,6 +1212,12 @@ export const slice: {
 export const softplus: {
   (x: Tensor | number): Tensor;
 } = ops.softplus;
+
+/** The elements along an axis in ascending order (or descending) and their former positions (i64). Stable; NaN counts as the largest. */
+export const sort: {
+  (x: Tensor | number, dim?: number, options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
+  (x: Tensor | number, options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
+} = ops.sort;
 
 /** √x. */
 export const sqrt: {
@@ -875,6 +1229,12 @@ export const square: {
   (x: Tensor | number): Tensor;
 } = ops.square;
 
+/** Standard deviation: the square root of `variance`. */
+export const std: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: StdOptions): Tensor;
+  (x: Tensor | number, options?: StdOptions): Tensor;
+} = ops.std;
+
 /** a − alpha · b. */
 export const sub: {
   (a: Tensor | number, b: Tensor | number, options?: SubOptions): Tensor;
@@ -882,7 +1242,7 @@ export const sub: {
 
 /** Sum over the given axes (all by default). Integers and booleans add up to i64. */
 export const sum: {
-  (x: Tensor | number, dim?: number | readonly number[] | undefined, options?: SumOptions): Tensor;
+  (x: Tensor | number, dim?: number | readonly number[], options?: SumOptions): Tensor;
   (x: Tensor | number, options?: SumOptions): Tensor;
 } = ops.sum;
 
@@ -895,6 +1255,18 @@ export const tan: {
 export const tanh: {
   (x: Tensor | number): Tensor;
 } = ops.tanh;
+
+/** The elements on and below a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i <= diagonal. */
+export const tril: {
+  (x: Tensor | number, diagonal?: number, options?: TrilOptions): Tensor;
+  (x: Tensor | number, options?: TrilOptions): Tensor;
+} = ops.tril;
+
+/** The elements on and above a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i >= diagonal. */
+export const triu: {
+  (x: Tensor | number, diagonal?: number, options?: TriuOptions): Tensor;
+  (x: Tensor | number, options?: TriuOptions): Tensor;
+} = ops.triu;
 
 /**
  * The integer part, towards zero.
@@ -909,12 +1281,7 @@ export const trunc: {
  * No gradient: random numbers depend on no tensor.
  */
 export const uniform: {
-  (
-    shape: number | readonly number[],
-    low?: number | undefined,
-    high?: number | undefined,
-    options?: UniformOptions,
-  ): Tensor;
+  (shape: number | readonly number[], low?: number, high?: number, options?: UniformOptions): Tensor;
   (options?: UniformOptions): Tensor;
 } = ops.uniform;
 
@@ -922,6 +1289,12 @@ export const uniform: {
 export const unview: {
   (dy: Tensor | number, options?: UnviewOptions): Tensor;
 } = ops.unview;
+
+/** Σ (x − mean)² / (n − correction) over the given axes (all by default); correction 1 is the unbiased estimate. Exported as `var` too. */
+export const variance: {
+  (x: Tensor | number, dim?: number | readonly number[], options?: VarianceOptions): Tensor;
+  (x: Tensor | number, options?: VarianceOptions): Tensor;
+} = ops.variance;
 
 /** Another shape over the same memory; one size may be −1. ERR_SHAPE where the strides do not allow it (use reshape). */
 export const view: {

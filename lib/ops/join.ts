@@ -53,6 +53,7 @@ export const cat = defineOp({
   gradient: {
     kind: 'rule',
     needs: [],
+    second: 'rule',
     backward: ({ y: dy }, _saved, { dim }, { xs }) => {
       let at = 0;
       return {

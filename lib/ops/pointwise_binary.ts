@@ -52,7 +52,7 @@ export const mul = defineOp({
   inputs: ['a', 'b'],
   attrs: {},
   outputs: ['y'],
-  dtypes: DTYPES,
+  dtypes: NUMERIC,
   pointwise: 'same',
   gradient: {
     kind: 'rule',

@@ -101,7 +101,7 @@ function toRecord(def: RawDef): OpRecord {
   const { gradient } = def;
   if (gradient.kind === 'none' && gradient.because.trim() === '') bad("a gradient of kind 'none' needs its reason");
   if (gradient.kind === 'reference' && def.reference === undefined) bad("gradient 'reference' needs a reference");
-  const saves = (gradient.kind === 'rule' ? gradient.needs : []).map((name) => {
+  const saves = neededNames(gradient, inputs).map((name) => {
     const input = position(name);
     if (input >= 0) return input;
     const out = outputs.findIndex((o) => o.name === name);
@@ -139,6 +139,12 @@ function toRecord(def: RawDef): OpRecord {
 }
 
 type Input = OpRecord['inputs'][number];
+
+/** What a node keeps: a rule's needs, or every input where the reference will be differentiated. */
+export function neededNames(gradient: OpRecord['gradient'], inputs: readonly Input[]): readonly string[] {
+  if (gradient.kind === 'rule') return gradient.needs;
+  return gradient.kind === 'reference' ? inputs.map(({ name }) => name) : [];
+}
 
 function kindOf(text: string): Input['kind'] {
   return text.endsWith('?') ? 'optional' : text.endsWith('[]') ? 'list' : 'one';

@@ -37,6 +37,7 @@ export const unview = defineOp({
   gradient: {
     kind: 'rule',
     needs: [],
+    second: 'rule',
     backward: ({ dx: d }, _saved, { stride, offset }, { dy }) => ({
       dy: () => d.contiguous().asStrided(dy.shape, stride, offset),
     }),

@@ -135,7 +135,7 @@ GP_ROWS(pointwise_compare) = {
     ROW("logical_or", "a b -> y", logical<Or>),
     ROW("logical_xor", "a b -> y", logical<Xor>),
     ROW("logical_not", "x -> y", logical_not),
-    {"where", "condition a b -> y", GP_DT(GP_BOOL), GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, where},
+    {"where", "condition a b -> y", kAnyDtype, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, where},
     {}};
 
 }  // namespace gp::GP_ISA

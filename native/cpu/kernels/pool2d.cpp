@@ -159,7 +159,7 @@ GP_INLINE void average_attrs(Attrs &attrs, Pool &p) {
   attrs.list(p.kernel);
   attrs.list(p.stride);
   attrs.list(p.padding);
-  attrs.flag();  // ceil_mode: already in the shapes
+  attrs.flag();  // ceilMode: already in the shapes
   p.count_padding = attrs.flag();
 }
 
@@ -224,10 +224,10 @@ int32_t avg_pool2d_backward(gp_context *, const gp_kernel *, const gp_call *call
 }  // namespace
 
 GP_ROWS(pool2d) = {
-    {"max_pool2d", "x -> y | indices ; kernel stride padding dilation ceil_mode", kFloats, 0, 0, nullptr, max_pool2d},
+    {"max_pool2d", "x -> y | indices ; kernel stride padding dilation ceilMode", kFloats, 0, 0, nullptr, max_pool2d},
     {"max_pool2d_backward", "dy indices -> dx ; shape", kFloats, 0, 0, plane_workspace, max_pool2d_backward},
-    {"avg_pool2d", "x -> y ; kernel stride padding ceil_mode count_include_pad", kFloats, 0, 0, nullptr, avg_pool2d},
-    {"avg_pool2d_backward", "dy -> dx ; shape kernel stride padding ceil_mode count_include_pad", kFloats, 0, 0,
+    {"avg_pool2d", "x -> y ; kernel stride padding ceilMode countIncludePad", kFloats, 0, 0, nullptr, avg_pool2d},
+    {"avg_pool2d_backward", "dy -> dx ; shape kernel stride padding ceilMode countIncludePad", kFloats, 0, 0,
      plane_workspace, avg_pool2d_backward},
     {},
 };

@@ -1,0 +1,256 @@
+/** Rearranging and small products: short compositions of ops, with PyTorch's names. */
+import { GradproofError } from '../errors.js';
+import { DTYPES } from '../tensor/dtype.js';
+import { contiguousStrides, normalizeAxis, showShape, type Shape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { openDevice } from '../native/runtime.js';
+import { integer } from './attrs.js';
+import { arange, arangeOp, type CreateOptions } from './create.js';
+import { fromHost } from '../tensor/host.js';
+import { defineOp } from './define.js';
+import { indexSelect } from './index_select.js';
+import { asMethods } from './install.js';
+import { cat } from './join.js';
+import { state } from './state.js';
+import { matmul } from './matmul.js';
+import { expand, reshape, splitOp, unview } from './view.js';
+
+export const diagonal = defineOp({
+  name: 'diagonal',
+  doc: 'The elements x[…, i, i + offset] of two axes as a new last axis (a view).',
+  inputs: ['x'],
+  attrs: { offset: integer(0), dim1: integer(0), dim2: integer(1) },
+  positional: ['offset', 'dim1', 'dim2'],
+  outputs: ['y'],
+  dtypes: DTYPES,
+  view(x, attrs) {
+    const { shape, stride, offset } = diagonalOf(x.shape, x.stride, attrs);
+    return { shape, stride, offset: x.offset + offset };
+  },
+  gradient: {
+    kind: 'rule',
+    needs: [],
+    backward: ({ y: dy }, _saved, attrs, { x }) => ({
+      x: () => {
+        const { stride, offset } = diagonalOf(x.shape, contiguousStrides(x.shape), attrs);
+        return unview.named({ dy }, { shape: x.shape, stride, offset }).dx;
+      },
+    }),
+  },
+  *samples(s) {
+    yield { in: { x: s.randn([3, 4]) } };
+    yield { in: { x: s.randn([2, 3, 4]) }, attrs: { offset: -1, dim1: 1, dim2: 2 } };
+  },
+});
+
+interface DiagonalOf {
+  readonly offset: number;
+  readonly dim1: number;
+  readonly dim2: number;
+}
+
+function diagonalOf(shape: Shape, stride: readonly number[], { offset, dim1, dim2 }: DiagonalOf) {
+  const a = normalizeAxis(dim1, shape.length, 'diagonal');
+  const b = normalizeAxis(dim2, shape.length, 'diagonal');
+  if (a === b || shape.length < 2)
+    throw new GradproofError('ERR_AXIS', `two different axes are needed, got ${String(dim1)} and ${String(dim2)}`, {
+      op: 'diagonal',
+    });
+  const rows = shape[a]! + Math.min(offset, 0);
+  const columns = shape[b]! - Math.max(offset, 0);
+  const count = Math.max(0, Math.min(rows, columns));
+  const others = shape.map((_, i) => i).filter((i) => i !== a && i !== b);
+  const start = offset >= 0 ? offset * stride[b]! : -offset * stride[a]!;
+  return {
+    shape: [...others.map((i) => shape[i]!), count],
+    stride: [...others.map((i) => stride[i]!), stride[a]! + stride[b]!],
+    offset: count === 0 ? 0 : start,
+  };
+}
+
+/** The tensors, all of one shape, side by side along a new axis `dim`. */
+export function stack(xs: readonly Tensor[], dim = 0): Tensor {
+  const first = xs[0];
+  if (first === undefined) throw new GradproofError('ERR_ARGUMENT', 'at least one tensor is needed', { op: 'stack' });
+  const axis = normalizeAxis(dim, first.shape.length + 1, 'stack');
+  return cat(
+    xs.map((x) => x.unsqueeze(axis)),
+    axis,
+  );
+}
+
+/** The slices along `dim`, without that axis. */
+export function unbind(x: Tensor, dim = 0): Tensor[] {
+  const axis = normalizeAxis(dim, x.shape.length, 'unbind');
+  const count = x.shape[axis];
+  if (count === undefined) throw new GradproofError('ERR_AXIS', 'a 0-d tensor cannot be taken apart', { op: 'unbind' });
+  if (count === 0) return [];
+  const shape = x.shape.filter((_, i) => i !== axis);
+  return splitOp(x, new Array<number>(count).fill(1), axis).map((piece) => reshape(piece, shape));
+}
+
+/** Pieces of `size` (or of the given sizes) along `dim`. */
+export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  return x.split(size, dim);
+}
+
+/** `count` pieces along `dim`, of equal size except the last. */
+export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
+  return x.chunk(count, dim);
+}
+
+/** The tensor laid side by side `repeats[i]` times along each axis; more repeats than axes add axes in front. */
+export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
+  if (repeats.length < x.shape.length || repeats.some((n) => !Number.isInteger(n) || n < 0)) {
+    throw new GradproofError(
+      'ERR_ARGUMENT',
+      `repeats must be integers >= 0, one per axis of ${showShape(x.shape)} or more, got ${showShape(repeats)}`,
+      { op: 'repeat' },
+    );
+  }
+  let y = reshape(x, [...new Array<number>(repeats.length - x.shape.length).fill(1), ...x.shape]);
+  repeats.forEach((count, axis) => {
+    if (count === 1) return;
+    const { shape } = y;
+    const wide = expand(y.unsqueeze(axis), [...shape.slice(0, axis), count, ...shape.slice(axis)]);
+    y = reshape(
+      wide,
+      shape.map((n, i) => (i === axis ? n * count : n)),
+    );
+  });
+  return y;
+}
+
+/** As repeat; fewer repeats than axes count for the last ones (`torch.tile`). */
+export function tile(x: Tensor, repeats: readonly number[]): Tensor {
+  return repeat(x, [...new Array<number>(Math.max(0, x.shape.length - repeats.length)).fill(1), ...repeats]);
+}
+
+/** The elements along the given axes in reverse order. */
+export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
+  let y = x;
+  for (const dim of typeof dims === 'number' ? [dims] : dims) {
+    const axis = normalizeAxis(dim, x.shape.length, 'flip');
+    const size = x.shape[axis] ?? 1;
+    if (size < 2) continue;
+    const backwards = arangeOp({ start: size - 1, step: -1, count: size, dtype: 'i64', device: x.device });
+    y = indexSelect(y, axis, backwards);
+  }
+  return y;
+}
+
+/** The elements moved on by `shifts` along each of `dims`; what leaves at the end comes back at the start. */
+export function roll(x: Tensor, shifts: number | readonly number[], dims?: number | readonly number[]): Tensor {
+  if (dims === undefined) return reshape(roll(reshape(x, [x.numel]), shifts, 0), x.shape);
+  const by = typeof shifts === 'number' ? [shifts] : shifts;
+  const axes = typeof dims === 'number' ? [dims] : dims;
+  if (by.length !== axes.length)
+    throw new GradproofError('ERR_ARGUMENT', 'shifts and dims must be lists of one length', { op: 'roll' });
+  let y = x;
+  axes.forEach((dim, i) => {
+    const axis = normalizeAxis(dim, x.shape.length, 'roll');
+    const size = y.shape[axis] ?? 1;
+    const shift = size === 0 ? 0 : ((by[i]! % size) + size) % size;
+    if (shift !== 0) y = cat([y.narrow(axis, size - shift, shift), y.narrow(axis, 0, size - shift)], axis);
+  });
+  return y;
+}
+
+function checkRank(x: Tensor, rank: number, op: string): Tensor {
+  if (x.shape.length === rank) return x;
+  throw new GradproofError('ERR_SHAPE', `a tensor with ${String(rank)} axes is needed, got ${showShape(x.shape)}`, {
+    op,
+  });
+}
+
+/** a[i] · b[j] of two vectors. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  return reshape(checkRank(a, 1, 'outer'), [a.numel, 1]).mul(checkRank(b, 1, 'outer'));
+}
+
+/** Σ a[i] · b[i] of two vectors. */
+export function dot(a: Tensor, b: Tensor): Tensor {
+  return matmul(checkRank(a, 1, 'dot'), checkRank(b, 1, 'dot'));
+}
+
+/** Matrix times vector. */
+export function mv(a: Tensor, b: Tensor): Tensor {
+  return matmul(checkRank(a, 2, 'mv'), checkRank(b, 1, 'mv'));
+}
+
+/** Product of two matrices. */
+export function mm(a: Tensor, b: Tensor): Tensor {
+  return matmul(checkRank(a, 2, 'mm'), checkRank(b, 2, 'mm'));
+}
+
+/** Products of two stacks of matrices. */
+export function bmm(a: Tensor, b: Tensor): Tensor {
+  return matmul(checkRank(a, 3, 'bmm'), checkRank(b, 3, 'bmm'));
+}
+
+/** beta · x + alpha · (a @ b). */
+export function addmm(
+  x: Tensor,
+  a: Tensor,
+  b: Tensor,
+  options: { readonly beta?: number | undefined; readonly alpha?: number | undefined } = {},
+): Tensor {
+  const { alpha = 1, beta = 1 } = options;
+  return (beta === 1 ? x : x.mul(beta)).add(mm(a, b), { alpha });
+}
+
+/** `steps` evenly spaced values from `start` to `end`, both included. */
+export function linspace(start: number, end: number, steps: number, options: CreateOptions = {}): Tensor {
+  if (!Number.isInteger(steps) || steps < 0)
+    throw new GradproofError('ERR_VALUE', `steps must be an integer >= 0, got ${String(steps)}`, { op: 'linspace' });
+  const step = steps < 2 ? 0 : (end - start) / (steps - 1);
+  // From both ends towards the middle, as PyTorch: the last value is exactly `end`.
+  const values = Float64Array.from({ length: steps }, (_, i) =>
+    steps === 1 || i < steps / 2 ? start + step * i : end - step * (steps - 1 - i),
+  );
+  const device = openDevice(options.device ?? state.device);
+  const result = fromHost(values, options.dtype ?? 'f32', device);
+  if (options.requiresGrad === true) result.requiresGrad = true;
+  return result;
+}
+
+/** The identity matrix, n × m (m = n by default). */
+export function eye(n: number, m: number = n, options: CreateOptions = {}): Tensor {
+  const { dtype = 'f32', device, requiresGrad } = options;
+  const row = reshape(arange(n, { dtype: 'i64', device }), [n, 1]);
+  const result = row.eq(arange(m, { dtype: 'i64', device })).cast(dtype);
+  if (requiresGrad === true) result.requiresGrad = true;
+  return result;
+}
+
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    /** The slices along `dim`, without that axis. */
+    unbind(dim?: number): Tensor[];
+    /** Laid side by side `repeats[i]` times along each axis. */
+    repeat(repeats: readonly number[]): Tensor;
+    /** As repeat; fewer repeats than axes count for the last ones. */
+    tile(repeats: readonly number[]): Tensor;
+    /** The elements along the given axes in reverse order. */
+    flip(dims: number | readonly number[]): Tensor;
+    /** The elements moved on by `shifts` along each of `dims`. */
+    roll(shifts: number | readonly number[], dims?: number | readonly number[]): Tensor;
+    /** a[i] · b[j] of two vectors. */
+    outer(b: Tensor): Tensor;
+    /** Σ a[i] · b[i] of two vectors. */
+    dot(b: Tensor): Tensor;
+    /** Matrix times vector. */
+    mv(b: Tensor): Tensor;
+    /** Product of two matrices. */
+    mm(b: Tensor): Tensor;
+    /** Products of two stacks of matrices. */
+    bmm(b: Tensor): Tensor;
+    /** beta · this + alpha · (a @ b). */
+    addmm(
+      a: Tensor,
+      b: Tensor,
+      options?: { readonly beta?: number | undefined; readonly alpha?: number | undefined },
+    ): Tensor;
+  }
+}
+asMethods({ unbind, repeat, tile, flip, roll, outer, dot, mv, mm, bmm, addmm });

@@ -1,0 +1,187 @@
+/** Convolution (cross-correlation, as everywhere in deep learning) over the last two axes. */
+import { GradproofError } from '../errors.js';
+import type { DType } from '../tensor/dtype.js';
+import { numel, showShape } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { stack } from './arrange.js';
+import { integer, pair } from './attrs.js';
+import { zeros } from './create.js';
+import { defineOp, like, type Meta } from './define.js';
+import { unview } from './view.js';
+import { windowPadding, windowedSizes, windows, type WindowAttrs } from './windows.js';
+import { contiguousStrides } from '../tensor/shape.js';
+
+const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
+
+interface ConvAttrs {
+  readonly stride: readonly number[];
+  readonly padding: readonly number[];
+  readonly dilation: readonly number[];
+  readonly groups: number;
+}
+
+function geometry(attrs: ConvAttrs, weight: Meta): WindowAttrs {
+  return { ...attrs, kernel: weight.shape.slice(2), ceilMode: false };
+}
+
+function check(x: Meta, weight: Meta, bias: Meta | undefined, { groups }: ConvAttrs): void {
+  const fits =
+    x.shape.length === 4 &&
+    weight.shape.length === 4 &&
+    x.dtype === weight.dtype &&
+    groups >= 1 &&
+    x.shape[1] === weight.shape[1]! * groups &&
+    weight.shape[0]! % groups === 0 &&
+    (bias === undefined || (bias.shape.length === 1 && bias.shape[0] === weight.shape[0] && bias.dtype === x.dtype));
+  if (fits) return;
+  throw new GradproofError(
+    'ERR_SHAPE',
+    `x [N, C, H, W], weight [O, C / groups, KH, KW] and bias [O] of one dtype are needed, got x ${x.dtype}${showShape(x.shape)}, ` +
+      `weight ${weight.dtype}${showShape(weight.shape)}${bias === undefined ? '' : `, bias ${bias.dtype}${showShape(bias.shape)}`}, groups ${String(groups)}`,
+    { op: 'conv2d' },
+  );
+}
+
+/** The columns of the product that a convolution is: [N, groups, C / groups · KH · KW, OH · OW]. */
+function columns(x: Tensor, w: WindowAttrs, out: readonly [number, number], groups: number): Tensor {
+  const [n, c] = x.dims(4);
+  const places = windows(x.pad(windowPadding(x.shape, w, out)), w, out);
+  return stack(places, 2).reshape([n, groups, (c / groups) * places.length, out[0] * out[1]]);
+}
+
+export const conv2dBackward = defineOp({
+  name: 'conv2d_backward',
+  doc: 'Gradients of conv2d: `want` adds 1 for dx, 2 for dweight, 4 for dbias; the others come empty (shape [0]).',
+  inputs: ['dy', 'x', 'weight'],
+  attrs: { stride: pair(1), padding: pair(0), dilation: pair(1), groups: integer(1), want: integer(7) },
+  outputs: ['dx', 'dweight', 'dbias'],
+  dtypes: FLOATS,
+  receiver: false,
+  infer: ({ x, weight }, { want }) => {
+    const part = (bit: number, meta: Meta): Meta =>
+      Math.floor(want / bit) % 2 === 1 ? meta : like(meta, { shape: [0] });
+    return {
+      dx: part(1, x),
+      dweight: part(2, weight),
+      dbias: part(4, like(weight, { shape: [weight.shape[0]!] })),
+    };
+  },
+  reference: ({ dy, x, weight }, attrs) => {
+    const { groups, want } = attrs;
+    const w = geometry(attrs, weight);
+    const out = windowedSizes('conv2d_backward', x.shape, w);
+    const [n, c, h, wide] = x.dims(4);
+    const [o, , kh, kw] = weight.dims(4);
+    const rows = o / groups;
+    const flat = dy.reshape([n, groups, rows, out[0] * out[1]]);
+    const none = (): Tensor => zeros([0], { dtype: x.dtype, device: x.device });
+    const dx = (): Tensor => {
+      const inner = (c / groups) * kh * kw;
+      const dcolumns = weight.reshape([1, groups, rows, inner]).transpose(-2, -1).matmul(flat);
+      const places = dcolumns.reshape([n, c, kh * kw, out[0], out[1]]);
+      const by = windowPadding(x.shape, w, out);
+      const shape = [n, c, h + by[2]! + by[3]!, wide + by[0]! + by[1]!];
+      const whole = contiguousStrides(shape);
+      let sum: Tensor | undefined;
+      for (let k = 0; k < kh * kw; k++) {
+        const offset = Math.floor(k / kw) * attrs.dilation[0]! * whole[2]! + (k % kw) * attrs.dilation[1]! * whole[3]!;
+        const stride = [whole[0]!, whole[1]!, whole[2]! * attrs.stride[0]!, whole[3]! * attrs.stride[1]!];
+        const part = unview.named({ dy: places.select(2, k) }, { shape, stride, offset }).dx;
+        sum = sum === undefined ? part : sum.add(part);
+      }
+      return (sum ?? none()).pad(by.map((amount) => -amount));
+    };
+    const dweight = (): Tensor =>
+      flat
+        .matmul(columns(x, w, out, groups).transpose(-2, -1))
+        .sum(0)
+        .reshape(weight.shape);
+    return {
+      dx: want % 2 === 1 ? dx() : none(),
+      dweight: Math.floor(want / 2) % 2 === 1 ? dweight() : none(),
+      dbias: Math.floor(want / 4) % 2 === 1 ? dy.sum([0, 2, 3]) : none(),
+    };
+  },
+  gradient: { kind: 'none', because: "second derivatives go through conv2d's reference" },
+  *samples(s) {
+    yield {
+      in: { dy: s.randn([2, 3, 3, 4]), x: s.randn([2, 2, 4, 5]), weight: s.randn([3, 2, 2, 2]) },
+    };
+    yield {
+      in: { dy: s.randn([2, 4, 2, 3]), x: s.randn([2, 4, 4, 5]), weight: s.randn([4, 2, 3, 3]) },
+      attrs: { stride: 2, padding: 1, groups: 2, want: 3 },
+    };
+  },
+});
+
+export const conv2d = defineOp({
+  name: 'conv2d',
+  doc: 'y[n, o] = Σ over c, i, j of weight[o, c, i, j] · x[n, c, · stride + i · dilation − padding, …] + bias[o]: x [N, C, H, W], weight [O, C / groups, KH, KW].',
+  inputs: ['x', 'weight', 'bias?'],
+  attrs: { stride: pair(1), padding: pair(0), dilation: pair(1), groups: integer(1) },
+  outputs: ['y'],
+  dtypes: FLOATS,
+  infer: ({ x, weight, bias }, attrs) => {
+    check(x, weight, bias, attrs);
+    const out = windowedSizes('conv2d', x.shape, geometry(attrs, weight));
+    return { y: like(x, { shape: [x.shape[0]!, weight.shape[0]!, ...out] }) };
+  },
+  reference: ({ x, weight, bias }, attrs) => {
+    const { groups } = attrs;
+    const w = geometry(attrs, weight);
+    const out = windowedSizes('conv2d', x.shape, w);
+    const o = weight.shape[0]!;
+    const product = weight
+      .reshape([1, groups, o / groups, numel(weight.shape) / Math.max(o, 1)])
+      .matmul(columns(x, w, out, groups));
+    const y = product.reshape([x.shape[0]!, o, out[0], out[1]]);
+    return { y: bias === undefined ? y : y.add(bias.reshape([o, 1, 1])) };
+  },
+  gradient: {
+    kind: 'rule',
+    needs: ['x', 'weight', 'bias'],
+    backward: ({ y: dy }, { x, weight, bias }, attrs, _meta, wants) => {
+      const want =
+        (wants.has('x') ? 1 : 0) + (wants.has('weight') ? 2 : 0) + (bias !== undefined && wants.has('bias') ? 4 : 0);
+      const { dx, dweight, dbias } = conv2dBackward.named({ dy, x, weight }, { ...pairs(attrs), want });
+      return {
+        x: wants.has('x') ? dx : null,
+        weight: wants.has('weight') ? dweight : null,
+        bias: wants.has('bias') ? dbias : null,
+      };
+    },
+  },
+  *samples(s) {
+    yield { in: { x: s.randn([2, 2, 4, 5]), weight: s.randn([3, 2, 2, 2]), bias: s.randn([3]) } };
+    yield {
+      in: { x: s.randn([2, 4, 4, 5]), weight: s.randn([4, 2, 3, 3]) },
+      attrs: { stride: [2, 1], padding: [1, 0], groups: 2 },
+    };
+    yield { in: { x: s.randn([1, 1, 5, 5]), weight: s.randn([2, 1, 2, 2]) }, attrs: { dilation: 2, padding: 1 } };
+  },
+});
+
+type Pair = readonly [number, number];
+
+function twice(list: readonly number[]): Pair {
+  return [list[0] ?? 1, list[1] ?? 1];
+}
+
+function pairs({ stride, padding, dilation, groups }: ConvAttrs) {
+  return { stride: twice(stride), padding: twice(padding), dilation: twice(dilation), groups };
+}
+
+interface Conv1dOptions {
+  readonly bias?: Tensor | undefined;
+  readonly stride?: number | undefined;
+  readonly padding?: number | undefined;
+  readonly dilation?: number | undefined;
+  readonly groups?: number | undefined;
+}
+
+/** Convolution over the last axis: x [N, C, L], weight [O, C / groups, K]. */
+export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): Tensor {
+  const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const attrs = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
+  return conv2d(x.unsqueeze(-2), weight.unsqueeze(-2), { bias, ...attrs }).squeeze(-2);
+}

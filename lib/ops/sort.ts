@@ -1,0 +1,106 @@
+/** Order along an axis: sort, argsort, topk; and running sums. */
+import { GradproofError } from '../errors.js';
+import { DTYPES, isFloat } from '../tensor/dtype.js';
+import { normalizeAxis } from '../tensor/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { flag, integer } from './attrs.js';
+import { zeros } from './create.js';
+import { defineOp, like } from './define.js';
+import { scatterAdd } from './gather.js';
+import { asMethods } from './install.js';
+import { flip } from './arrange.js';
+
+export const sort = defineOp({
+  name: 'sort',
+  doc: 'The elements along an axis in ascending order (or descending) and their former positions (i64). Stable; NaN counts as the largest.',
+  inputs: ['x'],
+  attrs: { dim: integer(-1), descending: flag(false) },
+  positional: ['dim'],
+  outputs: ['values', 'indices'],
+  nondiff: ['indices'],
+  dtypes: DTYPES,
+  canonical: (attrs, { x }) => ({ ...attrs, dim: normalizeAxis(attrs.dim, x.shape.length, 'sort') }),
+  infer: ({ x }) => ({ values: x, indices: like(x, { dtype: 'i64' }) }),
+  gradient: {
+    kind: 'rule',
+    needs: ['indices'],
+    backward: ({ values: dy }, { indices }, { dim }) => ({
+      x: () => scatterAdd(zeros(dy.shape, { dtype: dy.dtype, device: dy.device }), dim, indices, dy),
+    }),
+  },
+  *samples(s) {
+    yield { in: { x: s.distinct([3, 5]) } };
+    yield { in: { x: s.strided(s.randn([4, 3])) }, attrs: { dim: 0, descending: true } };
+  },
+});
+
+/** Positions that would sort `x` along `dim`. */
+export function argsort(x: Tensor, dim = -1, options: { readonly descending?: boolean | undefined } = {}): Tensor {
+  return sort(x, dim, options).indices;
+}
+
+interface TopkOptions {
+  /** Default −1. */
+  readonly dim?: number | undefined;
+  /** The largest (default) or the smallest. */
+  readonly largest?: boolean | undefined;
+}
+
+/** The k largest (or smallest) elements along an axis, in order, and their positions. */
+export function topk(
+  x: Tensor,
+  k: number,
+  dimOrOptions: number | TopkOptions = {},
+  more: TopkOptions = {},
+): { readonly values: Tensor; readonly indices: Tensor } {
+  const options: TopkOptions = typeof dimOrOptions === 'number' ? { ...more, dim: dimOrOptions } : dimOrOptions;
+  const { dim = -1, largest = true } = options;
+  const axis = normalizeAxis(dim, x.shape.length, 'topk');
+  const size = x.shape[axis] ?? 1;
+  if (!Number.isInteger(k) || k < 0 || k > size)
+    throw new GradproofError('ERR_VALUE', `k must be an integer in [0, ${String(size)}], got ${String(k)}`, {
+      op: 'topk',
+    });
+  const { values, indices } = sort(x, axis, { descending: largest });
+  return x.shape.length === 0
+    ? { values, indices }
+    : { values: values.narrow(axis, 0, k), indices: indices.narrow(axis, 0, k) };
+}
+
+export const cumsum = defineOp({
+  name: 'cumsum',
+  doc: 'Running sum along an axis: y[i] = x[0] + … + x[i]. Integers add up to i64.',
+  inputs: ['x'],
+  attrs: { dim: integer() },
+  positional: ['dim'],
+  outputs: ['y'],
+  dtypes: DTYPES.filter((dtype) => dtype !== 'bool'),
+  canonical: ({ dim }, { x }) => ({ dim: normalizeAxis(dim, x.shape.length, 'cumsum') }),
+  infer: ({ x }) => ({ y: like(x, { dtype: isFloat(x.dtype) ? x.dtype : 'i64' }) }),
+  gradient: {
+    kind: 'rule',
+    needs: [],
+    // dx[i] = dy[i] + … + dy[n − 1]
+    backward: ({ y: dy }, _saved, { dim }) => ({
+      x: () => (dy.shape.length === 0 ? dy : flip(flip(dy, dim).cumsum(dim), dim)),
+    }),
+  },
+  *samples(s) {
+    yield { in: { x: s.randn([3, 4]) }, attrs: { dim: 1 } };
+    yield { in: { x: s.strided(s.randn([2, 3, 4])) }, attrs: { dim: 0 } };
+  },
+});
+
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    /** Positions that would sort this tensor along `dim`. */
+    argsort(dim?: number, options?: { readonly descending?: boolean | undefined }): Tensor;
+    /** The k largest (or smallest) elements along an axis, in order, and their positions. */
+    topk(
+      k: number,
+      dimOrOptions?: number | TopkOptions,
+      more?: TopkOptions,
+    ): { readonly values: Tensor; readonly indices: Tensor };
+  }
+}
+asMethods({ argsort, topk });

@@ -1,0 +1,84 @@
+/** Trying every op with its own samples: the loops of this folder share these few functions. */
+import { parseCall } from '../../lib/ops/arguments.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/define.js';
+import { dispatch } from '../../lib/ops/dispatch.js';
+import '../../lib/index.js';
+import { allOps } from '../../lib/ops/registry.js';
+import { Sampler } from '../../lib/ops/samples.js';
+import { setRngState } from '../../lib/ops/generator.js';
+import { openDevice } from '../../lib/native/runtime.js';
+import { isFloat, type DType } from '../../lib/tensor/dtype.js';
+import { numbersOf, readRaw } from '../../lib/tensor/host.js';
+import { Tensor } from '../../lib/tensor/tensor.js';
+
+export interface Trial {
+  readonly inputs: Inputs;
+  readonly attrs: Attributes;
+}
+
+/** Ops and kernel rows whose other half is still being written. */
+export const AWAITED: ReadonlySet<string> = new Set([
+  ...['linear_act', 'atan2', 'remainder', 'floor_divide', 'bernoulli', 'dropout', 'dropout_backward'],
+  ...['gelu', 'gelu_backward', 'leaky_relu', 'elu'],
+]);
+
+/** Every op that can run. */
+export const ops: readonly OpRecord[] = allOps().filter(
+  ({ name }) => openDevice('cpu').rows.has(name) || !AWAITED.has(name),
+);
+export const cpu = openDevice('cpu');
+
+export function has(op: OpRecord, dtype: DType): boolean {
+  return op.dtypes.includes(dtype);
+}
+
+/** The samples of an op in the order of its inputs. */
+export function trials(op: OpRecord, dtype: DType = 'f64', seed = 1): Trial[] {
+  const list: Trial[] = [];
+  for (const sample of op.samples(new Sampler({ dtype, seed }))) {
+    const given: Readonly<Record<string, Slot>> = sample.in;
+    list.push({ inputs: op.inputs.map(({ name }) => given[name]), attrs: sample.attrs ?? {} });
+  }
+  return list;
+}
+
+/** Runs an op; the random stream starts from the same place each time. */
+export function run(op: OpRecord, { inputs, attrs }: Trial): Inputs {
+  setRngState({ seed: 7n, offset: 0n });
+  return dispatch(op, inputs, parseCall.attributes(op, attrs), undefined);
+}
+
+export function map(slot: Slot, change: (t: Tensor) => Tensor): Slot {
+  return slot instanceof Tensor ? change(slot) : slot?.map(change);
+}
+
+export function flat(slots: Inputs): Tensor[] {
+  return slots.flatMap((slot) => (slot instanceof Tensor ? [slot] : (slot ?? [])));
+}
+
+/** The inputs with other tensors in the places of `flat(inputs)`. */
+export function refill(inputs: Inputs, tensors: readonly Tensor[]): Inputs {
+  let next = 0;
+  return inputs.map((slot) => map(slot, () => tensors[next++]!));
+}
+
+export function values(t: Tensor): Float64Array {
+  return numbersOf(readRaw(t), t.dtype);
+}
+
+/** Bits of every output, for equality: NaN equals NaN, −0 differs from 0. */
+export function bits(slots: Inputs): string[] {
+  return flat(slots).map((t) => {
+    const raw = readRaw(t);
+    return `${t.dtype}[${t.shape.join()}] ${Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString('hex')}`;
+  });
+}
+
+export function toFloat(slot: Slot, dtype: DType): Slot {
+  return map(slot, (t) => (isFloat(t.dtype) ? t.to(dtype) : t));
+}
+
+/** Copies, so that ops that write do not write into the sample. */
+export function cloned({ inputs, attrs }: Trial): Trial {
+  return { attrs, inputs: inputs.map((slot) => map(slot, (t) => t.clone())) };
+}
