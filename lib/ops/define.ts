@@ -127,8 +127,11 @@ export interface OpDef<
   readonly dtypes: readonly DType[];
   /** The input whose dtype chooses the kernel; default the first one (not `rng`, not `condition`), else the first output. */
   readonly keyed?: NameOf<I[number]>;
-  /** Elementwise: inputs broadcast and promote; the result has the common shape and this dtype rule. */
-  readonly pointwise?: 'same' | 'bool' | 'float';
+  /**
+   * Elementwise: inputs broadcast and promote; the result has the common shape and this dtype rule: 'same' as the
+   * operands, 'float' (integers become f32), 'bool'; 'convert' broadcasts but leaves dtypes to the kernel.
+   */
+  readonly pointwise?: 'same' | 'bool' | 'float' | 'convert';
   /** Which input is `this` of the method; default the first; false for no method. */
   readonly receiver?: NameOf<I[number]> | false;
   canonical?(attrs: AttrsOf<A>, inputs: ByName<I, Meta>): AttrsOf<A>;
@@ -233,7 +236,7 @@ export interface OpRecord {
   /** Only plain tensor inputs and no required attribute: a call with just tensors needs no parsing. */
   readonly simple: boolean;
   readonly dtypes: readonly DType[];
-  readonly pointwise: 'same' | 'bool' | 'float' | undefined;
+  readonly pointwise: 'same' | 'bool' | 'float' | 'convert' | undefined;
   readonly receiver: number;
   readonly mutates: readonly number[];
   readonly canonical: ((attrs: any, inputs: any) => Attributes) | undefined;

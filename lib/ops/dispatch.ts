@@ -109,7 +109,11 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
   let equal = true;
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
-    if (!(input instanceof Tensor) || isCondition(op, i)) continue;
+    if (!(input instanceof Tensor)) continue;
+    if (isCondition(op, i)) {
+      if (input.dtype !== 'bool') throw conditionDType(op, input);
+      continue;
+    }
     if (first === undefined) first = input.dtype;
     else if (first !== input.dtype) equal = false;
   }
@@ -127,6 +131,13 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
     if (input.storage.constant !== undefined && input.shape.length === 0)
       return constant(input.storage.constant, dtype, input.storage.device);
     return one(castOp, input, { dtype });
+  });
+}
+
+function conditionDType(op: OpRecord, condition: Tensor): GradproofError {
+  return new GradproofError('ERR_DTYPE', `the condition must be bool, got ${condition.dtype}`, {
+    op: op.name,
+    hint: 'Compare it first, for example condition.ne(0).',
   });
 }
 
@@ -151,7 +162,7 @@ export function dispatch(
   let inputs: Inputs = op.inputs.length > 1 ? followDevice(given) : given;
   const device = deviceOf(op, inputs, deviceSpec);
   if (op.rng >= 0) inputs = inputs.map((input, i) => (i === op.rng ? generatorState(device) : input));
-  if (op.pointwise !== undefined) inputs = promote(op, inputs);
+  if (op.pointwise !== undefined && op.pointwise !== 'convert') inputs = promote(op, inputs);
   let attrs = givenAttrs;
   if (op.canonical !== undefined) attrs = op.canonical(attrs, named(op, inputs));
   if (op.mutates.length > 0) checkInPlace(op, inputs);

@@ -49,7 +49,7 @@ export const copy_ = defineOp({
   outputs: [],
   mutates: ['a'],
   dtypes: DTYPES,
-  pointwise: 'same',
+  pointwise: 'convert',
   gradient: { kind: 'rule', needs: [], backward: () => ({ a: null, b: null }) },
   *samples(s) {
     yield { in: { a: s.randn([3, 4]), b: s.randn([4]) } };
