@@ -59,14 +59,6 @@ napi_value release(Environment *e, napi_env env, const Arguments &a) {
   return nullptr;
 }
 
-// One run, bound and ready.
-struct Run {
-  Program *program = nullptr;
-  std::vector<void *> externals, outputs;
-  std::vector<uint32_t> slots;  // of the externals
-  std::vector<double> handles;  // of the outputs
-};
-
 int32_t prepare(Environment *e, napi_env env, double id, napi_value externals, Run *run) {
   Program *p = find_program(e, id);
   if (p == nullptr) return kStaleHandle;
@@ -120,9 +112,7 @@ int32_t allocate_outputs(Environment *e, napi_env env, const napi_value *owners,
 }
 
 int32_t run_now(Environment *e, napi_env env, const napi_value *args, size_t n) {
-  static thread_local Run *reused = nullptr;  // its vectors are used again; one per thread for the life of the process
-  if (reused == nullptr) reused = new Run;
-  Run &run = *reused;
+  Run &run = e->run;
   double id = -1;
   if (n < 2) return e->answer(fail(GP_BAD_ARGUMENT, "runProgram needs a program and its externals"), gp_status{});
   if (e->block == nullptr) return fail(GP_BAD_ARGUMENT, "runProgram needs a bound call block");

@@ -27,6 +27,7 @@ struct Environment {
   std::vector<napi_value> arguments;  // of a call with more than fit Arguments
   gp_status status{};                 // synchronous devices: the cell of eager calls
   std::vector<std::unique_ptr<Program>> programs;
+  Run run;  // of the synchronous run at hand: its vectors are used again
 
   std::unique_ptr<Queue> queues[kMaxDevices];
   napi_threadsafe_function wake = nullptr;

@@ -73,4 +73,12 @@ class Program {
   double runs_ = 0;
 };
 
+// One run of a program, bound and ready.
+struct Run {
+  Program *program = nullptr;
+  std::vector<void *> externals, outputs;
+  std::vector<uint32_t> slots;  // of the externals
+  std::vector<double> handles;  // of the outputs
+};
+
 }  // namespace gp

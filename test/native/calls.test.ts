@@ -120,9 +120,9 @@ describe('run', () => {
               next() < 0.5 ? odd[Math.floor(next() * odd.length)]! : Math.floor(next() * 4),
             )
           : good.slice();
-      // A sound call with one number changed, but not a size or a stride: those belong together, and JavaScript has
+      // A sound call with one number changed, but not a rank, size or stride: those belong together, and JavaScript has
       // checked them.
-      const places = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 16, 17, 18, 23, 24, 25, 26, 27];
+      const places = [0, 1, 2, 3, 4, 5, 6, 7, 9, 14, 15, 16, 18, 23, 24, 25, 27];
       if (i % 2 === 1) words[places[Math.floor(next() * places.length)]!] = odd[Math.floor(next() * odd.length)]!;
       const code = run(words);
       seen.set(code, (seen.get(code) ?? 0) + 1);
