@@ -81,6 +81,19 @@ struct Reducer {
   Cell (*combine)(Cell a, Cell b);
 };
 
+// Lane i with lane i + half, down to one.
+template <class Op, class C, int N>
+GP_FN C fold(Vec<C, N> v) {
+  if constexpr (N == 2) {
+    C t[2];
+    store(t, v);
+    return Op::combine(t[0], t[1]);
+  } else {
+    const auto h = split(v);
+    return fold<Op>(Op::combine(h.lo, h.hi));
+  }
+}
+
 // Inside a loop of a few turns: keeps the compiler from vectorising it, which would only make code.
 #define GP_SHORT_LOOP __asm__ volatile("")
 
@@ -96,10 +109,15 @@ GP_FN WideOf<S> reduce_block(const S *x, int64_t n) {  // n <= kSumBlock
     for (int k = 0; k < 4 * kPer; k++) acc[k] = Op::combine(acc[k], load_as<S>(x + i + k * V::lanes));
   for (; i + 16 <= n; i += 16)
     for (int k = 0; k < kPer; k++) acc[k] = Op::combine(acc[k], load_as<S>(x + i + k * V::lanes));
-  C t[16];
   for (int k = 0; k < kPer; k++)
-    store(t + k * V::lanes,
-          Op::combine(Op::combine(acc[k], acc[kPer + k]), Op::combine(acc[2 * kPer + k], acc[3 * kPer + k])));
+    acc[k] = Op::combine(Op::combine(acc[k], acc[kPer + k]), Op::combine(acc[2 * kPer + k], acc[3 * kPer + k]));
+  if (i == n) {  // the tree over 16 lanes in registers; below, the same tree over an array
+    for (int w = kPer / 2; w > 0; w /= 2)
+      for (int k = 0; k < w; k++) acc[k] = Op::combine(acc[k], acc[k + w]);
+    return static_cast<WideOf<S>>(fold<Op>(acc[0]));
+  }
+  C t[16];
+  for (int k = 0; k < kPer; k++) store(t + k * V::lanes, acc[k]);
   for (int64_t j = 0; i + j < n; j++) {
     GP_SHORT_LOOP;
     t[j] = Op::combine(t[j], open(x[i + j]));

@@ -128,8 +128,8 @@ struct Silu {  // x sigmoid(x)
   }
   template <class T>
   GP_SCALAR_FN static T df(T dy, T x) {  // dy s (1 + x (1 - s)); 1 - s = sigmoid(-x) without cancellation
-    T e = exp_(-abs_(x)), d = T(1) + e;
-    T s = select(x < T(0), e, T(1)) / d, c = select(x < T(0), T(1), e) / d;
+    T e = exp_(-abs_(x)), r = T(1) / (T(1) + e);
+    T s = select(x < T(0), e, T(1)) * r, c = select(x < T(0), T(1), e) * r;
     return dy * (s * fma_(clamp_(x, T(-1e4), T(1e4)), c, T(1)));
   }
 };
@@ -158,10 +158,11 @@ struct GeluTanh {  // x / 2 (1 + tanh u) = x sigmoid(2 u), u = sqrt(2 / pi) (x +
   template <class T>
   GP_SCALAR_FN static T df(T dy, T x) {  // dy (s + x s (1 - s) 2 u')
     T t = clamp_(x, T(-40), T(40)), z = t * t;
-    T m = t * fma_(z, T(2 * kRoot * kCubic), T(2 * kRoot));
-    T s = sigmoid_(m);
+    T m = t * fma_(z, T(2 * kRoot * kCubic), T(2 * kRoot));  // 2 u
+    T e = exp_(-abs_(m)), r = T(1) / (T(1) + e);
+    T s = select(m < T(0), e, T(1)) * r;
     T slope = fma_(z, T(6 * kRoot * kCubic), T(2 * kRoot));
-    return dy * fma_(t * slope, s * sigmoid_(-m), s);
+    return dy * fma_(t * slope, (e * r) * r, s);  // s (1 - s) = e / (1 + e)^2
   }
 };
 

@@ -44,6 +44,58 @@ std::vector<double> values(Tensor &t) {
   return v;
 }
 
+// Philox4x32-10, word by word as published, checked against the known-answer vectors of Random123 (file kat_vectors,
+// Salmon et al., D. E. Shaw Research).
+struct Words {
+  uint32_t v[4];
+};
+Words philox(Words c, uint32_t k0, uint32_t k1) {
+  for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+    const uint64_t p0 = uint64_t{0xD2511F53u} * c.v[0], p1 = uint64_t{0xCD9E8D57u} * c.v[2];
+    c = {{static_cast<uint32_t>(p1 >> 32) ^ c.v[1] ^ k0, static_cast<uint32_t>(p1),
+          static_cast<uint32_t>(p0 >> 32) ^ c.v[3] ^ k1, static_cast<uint32_t>(p0)}};
+  }
+  return c;
+}
+void known_answers() {
+  struct Answer {
+    Words counter;
+    uint32_t key[2];
+    Words result;
+  };
+  const uint32_t all = 0xffffffff;
+  const Answer answers[] = {
+      {{{0, 0, 0, 0}}, {0, 0}, {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}},
+      {{{all, all, all, all}}, {all, all}, {{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}},
+      {{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}},
+       {0xa4093822, 0x299f31d0},
+       {{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}},
+  };
+  for (const Answer &a : answers) {
+    const Words got = philox(a.counter, a.key[0], a.key[1]);
+    expect(std::memcmp(&got, &a.result, sizeof got) == 0, "Philox4x32-10 of %08x...", a.counter.v[0]);
+  }
+}
+
+// randint over 2^32 values returns the raw numbers.
+void the_stream_is_philox(const Isa &isa) {
+  for (uint64_t seed : {uint64_t{0}, uint64_t{0x0123456789abcdef}, ~uint64_t{0}})
+    for (uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{0xfffffffd}, uint64_t{1} << 62}) {
+      const int64_t n = 203;
+      Tensor rng = state(static_cast<int64_t>(seed), static_cast<int64_t>(offset)), y(GP_I64, {n});
+      run(isa, "randint", {rng.at()}, {y.at()}, {0, 0x1p32, 1, static_cast<double>(n), 0});
+      bool same = true;
+      for (int64_t i = 0; i < n; i++) {
+        const uint64_t counter = offset + static_cast<uint64_t>(i) / 4;
+        const Words w = philox({{static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0}},
+                               static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+        same = same && y.as<int64_t>()[i] == w.v[i % 4];
+      }
+      expect(same, "%s: the stream of seed %llx offset %llx", isa.name.c_str(), static_cast<unsigned long long>(seed),
+             static_cast<unsigned long long>(offset));
+    }
+}
+
 // Bounds are six standard errors of the estimate.
 void distributions(const Isa &isa) {
   const int64_t n = 1'000'003;
@@ -77,7 +129,7 @@ void distributions(const Isa &isa) {
     expect(std::fabs(neighbours / static_cast<double>(n)) < 6 / root, "%s neighbours are uncorrelated", name);
   }
 
-  run(isa, "randint", {rng.at()}, {i.at()}, attrs(n, {-3, 4}));
+  run(isa, "randint", {rng.at()}, {i.at()}, {-3, 4, 1, static_cast<double>(n), 0});
   double counts[7] = {}, chi = 0;
   for (double v : values<int64_t>(i)) {
     expect(v >= -3 && v < 4, "%s randint gave %g", name, v);
@@ -138,7 +190,7 @@ void one_stream(const std::vector<Isa> &all) {
   };
   const Draw draws[] = {
       {"uniform", GP_F32, attrs(n, {0, 1})},  {"uniform", GP_BF16, attrs(n, {0, 1})},
-      {"uniform", GP_F64, attrs(n, {2, 5})},  {"randint", GP_I64, attrs(n, {0, 1e12})},
+      {"uniform", GP_F64, attrs(n, {2, 5})},  {"randint", GP_I64, {0, 1e12, 1, static_cast<double>(n), 0}},
       {"bernoulli", GP_F32, attrs(n, {0.5})}, {"randn", GP_F32, attrs(n, {0, 1})},
       {"randn", GP_F64, attrs(n, {1, 2})},
   };
@@ -174,7 +226,9 @@ void one_stream(const std::vector<Isa> &all) {
 
 int main() {
   std::vector<Isa> all = isas();
+  known_answers();
   for (const Isa &isa : all) {
+    the_stream_is_philox(isa);
     distributions(isa);
     dropout(isa);
   }

@@ -33,7 +33,7 @@ constexpr int kDigits<f16> = 11;
 template <>
 constexpr int kDigits<bf16> = 8;
 
-// Attributes: the shape as a list, two numbers, dtype (bernoulli: one number).
+// Attributes of uniform and randn: the shape as a list, two numbers, dtype; of bernoulli: the shape, p, dtype.
 struct Two {
   double a, b;
   explicit Two(const gp_call *c) {
@@ -68,9 +68,9 @@ void normals(float *z, const uint32_t *r) {
   }
   for (int j = 0; j < 32; j += kLanes) {
     const VecF radius = sqrt_(VecF(-2.0f) * log_(load<VecF>(u + j)));
-    const VecF angle = VecF(6.28318530717958648f) * load<VecF>(t + j);
-    store(a + j, radius * cos_(angle));
-    store(b + j, radius * sin_(angle));
+    const auto angle = sincos_turns(load<VecF>(t + j));
+    store(a + j, radius * angle.cos);
+    store(b + j, radius * angle.sin);
   }
   for (int j = 0; j < 32; j++) {
     z[2 * j] = a[j];
@@ -99,19 +99,14 @@ void randn(const gp_call *c, const RngState &s, int64_t n) {
 }
 
 template <class S>
-void randint(const gp_call *c, const RngState &s, int64_t n) {
-  const Two range(c);
-  const int64_t low = static_cast<int64_t>(range.a);
-  const uint64_t width = static_cast<uint64_t>(static_cast<int64_t>(range.b) - low);
+void randint(const gp_call *c, const RngState &s, int64_t n) {  // attributes: low, high, the shape, dtype
+  const int64_t low = static_cast<int64_t>(c->attrs[0]), high = static_cast<int64_t>(c->attrs[1]);
+  const uint64_t width = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   S *y = data<S>(out(c, 0));
   each_philox(s, n, [=](int64_t first, const uint32_t *r, int count) {
     for (int j = 0; j < count; j++) {
       const uint64_t step = static_cast<uint64_t>((static_cast<unsigned __int128>(r[j]) * width) >> 32);
-      const int64_t v = low + static_cast<int64_t>(step);
-      if constexpr (sizeof(S) == 2 || is_float<S>)
-        y[first + j] = from_double<S>(static_cast<double>(v));
-      else
-        y[first + j] = static_cast<S>(v);
+      y[first + j] = static_cast<S>(static_cast<uint64_t>(low) + step);
     }
   });
 }
@@ -137,7 +132,7 @@ void bernoulli(const gp_call *c, const RngState &s, int64_t n) {
   }
 GP_DRAW(uniform, GP_FLOATS)
 GP_DRAW(randn, GP_FLOATS)
-GP_DRAW(randint, GP_ANY_DTYPE)
+GP_DRAW(randint, GP_INTEGERS)
 GP_DRAW(bernoulli, GP_ANY_DTYPE)
 #undef GP_DRAW
 
@@ -175,12 +170,13 @@ int32_t dropout_backward(gp_context *, const gp_kernel *, const gp_call *c) {
 
 }  // namespace
 
-GP_ROWS(random) = {{"uniform", "rng -> y ; shape low high dtype", kFloats, GP_KERNEL_MUTATES, 0, nullptr, uniform_run},
-                   {"randn", "rng -> y ; shape mean std dtype", kFloats, GP_KERNEL_MUTATES, 0, nullptr, randn_run},
-                   {"randint", "rng -> y ; shape low high dtype", kIntegers, GP_KERNEL_MUTATES, 0, nullptr, randint_run},
-                   {"bernoulli", "rng -> y ; shape p dtype", kAnyDtype, GP_KERNEL_MUTATES, 0, nullptr, bernoulli_run},
-                   {"dropout", "x rng -> y | state ; p", kFloats, GP_KERNEL_MUTATES, 0, nullptr, dropout},
-                   {"dropout_backward", "dy state -> dx ; p", kFloats, 0, 0, nullptr, dropout_backward},
-                   {}};
+GP_ROWS(random) = {
+    {"uniform", "rng -> y ; shape low high dtype", kFloats, GP_KERNEL_MUTATES, 0, nullptr, uniform_run},
+    {"randn", "rng -> y ; shape mean std dtype", kFloats, GP_KERNEL_MUTATES, 0, nullptr, randn_run},
+    {"randint", "rng -> y ; shape low high dtype", kIntegers, GP_KERNEL_MUTATES, 0, nullptr, randint_run},
+    {"bernoulli", "rng -> y ; shape p dtype", kAnyDtype, GP_KERNEL_MUTATES, 0, nullptr, bernoulli_run},
+    {"dropout", "x rng -> y | state ; p", kFloats, GP_KERNEL_MUTATES, 0, nullptr, dropout},
+    {"dropout_backward", "dy state -> dx ; p", kFloats, 0, 0, nullptr, dropout_backward},
+    {}};
 
 }  // namespace gp::GP_ISA

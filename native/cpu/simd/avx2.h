@@ -9,6 +9,21 @@ GP_FN VecD fma_(VecD a, VecD b, VecD c) { return VecD::of(_mm256_fmadd_pd((__m25
 GP_FN VecF sqrt_(VecF a) { return VecF::of(_mm256_sqrt_ps((__m256)a.v)); }
 GP_FN VecD sqrt_(VecD a) { return VecD::of(_mm256_sqrt_pd((__m256d)a.v)); }
 
+// max and min give their second operand when one is a NaN: with the bound first, a NaN passes through.
+GP_FN VecF clamp_(VecF x, VecF lo, VecF hi) {
+  return VecF::of(_mm256_min_ps((__m256)hi.v, _mm256_max_ps((__m256)lo.v, (__m256)x.v)));
+}
+GP_FN VecD clamp_(VecD x, VecD lo, VecD hi) {
+  return VecD::of(_mm256_min_pd((__m256d)hi.v, _mm256_max_pd((__m256d)lo.v, (__m256d)x.v)));
+}
+GP_FN VecF max_nan(VecF a, VecF b) { return select(a != a, a, VecF::of(_mm256_max_ps((__m256)a.v, (__m256)b.v))); }
+GP_FN VecD max_nan(VecD a, VecD b) { return select(a != a, a, VecD::of(_mm256_max_pd((__m256d)a.v, (__m256d)b.v))); }
+GP_FN VecF min_nan(VecF a, VecF b) { return select(a != a, a, VecF::of(_mm256_min_ps((__m256)a.v, (__m256)b.v))); }
+GP_FN VecD min_nan(VecD a, VecD b) { return select(a != a, a, VecD::of(_mm256_min_pd((__m256d)a.v, (__m256d)b.v))); }
+
+// The 64-bit products of the low halves.
+GP_FN VecU mul_wide(VecU a, VecU b) { return VecU::of((VecU::Raw)_mm256_mul_epu32((__m256i)a.v, (__m256i)b.v)); }
+
 #define GP_ROUNDING(name, mode)                                                          \
   GP_FN VecF name(VecF a) { return VecF::of(_mm256_round_ps((__m256)a.v, (mode) | 8)); } \
   GP_FN VecD name(VecD a) { return VecD::of(_mm256_round_pd((__m256d)a.v, (mode) | 8)); }

@@ -13,6 +13,31 @@ GP_FN VecD sqrt_(VecD a) { return VecD::of(_mm512_maskz_sqrt_pd(0xff, (__m512d)a
 // a * 2^n with one rounding; n is integral.
 GP_FN VecF scale2(VecF a, VecF n) { return VecF::of(_mm512_maskz_scalef_ps(0xffff, (__m512)a.v, (__m512)n.v)); }
 
+// max and min give their second operand when one is a NaN: with the bound first, a NaN passes through.
+GP_FN VecF clamp_(VecF x, VecF lo, VecF hi) {
+  return VecF::of(_mm512_maskz_min_ps(0xffff, (__m512)hi.v, _mm512_maskz_max_ps(0xffff, (__m512)lo.v, (__m512)x.v)));
+}
+GP_FN VecD clamp_(VecD x, VecD lo, VecD hi) {
+  return VecD::of(_mm512_maskz_min_pd(0xff, (__m512d)hi.v, _mm512_maskz_max_pd(0xff, (__m512d)lo.v, (__m512d)x.v)));
+}
+GP_FN VecF max_nan(VecF a, VecF b) {
+  return select(a != a, a, VecF::of(_mm512_maskz_max_ps(0xffff, (__m512)a.v, (__m512)b.v)));
+}
+GP_FN VecD max_nan(VecD a, VecD b) {
+  return select(a != a, a, VecD::of(_mm512_maskz_max_pd(0xff, (__m512d)a.v, (__m512d)b.v)));
+}
+GP_FN VecF min_nan(VecF a, VecF b) {
+  return select(a != a, a, VecF::of(_mm512_maskz_min_ps(0xffff, (__m512)a.v, (__m512)b.v)));
+}
+GP_FN VecD min_nan(VecD a, VecD b) {
+  return select(a != a, a, VecD::of(_mm512_maskz_min_pd(0xff, (__m512d)a.v, (__m512d)b.v)));
+}
+
+// The 64-bit products of the low halves.
+GP_FN VecU mul_wide(VecU a, VecU b) {
+  return VecU::of((VecU::Raw)_mm512_maskz_mul_epu32(0xff, (__m512i)a.v, (__m512i)b.v));
+}
+
 #define GP_ROUNDING(name, mode)                                                                             \
   GP_FN VecF name(VecF a) { return VecF::of(_mm512_maskz_roundscale_ps(0xffff, (__m512)a.v, (mode) | 8)); } \
   GP_FN VecD name(VecD a) { return VecD::of(_mm512_maskz_roundscale_pd(0xff, (__m512d)a.v, (mode) | 8)); }

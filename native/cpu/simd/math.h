@@ -268,6 +268,25 @@ GP_FN Vec<float, N> cos_(Vec<float, N> x) {
   return sin_shifted(x, 1);
 }
 
+// Sine and cosine of 2 pi t, for moderate t: the reduction is exact.
+template <class V>
+struct SinCos {
+  V sin, cos;
+};
+template <int N>
+GP_FN SinCos<Vec<float, N>> sincos_turns(Vec<float, N> t) {
+  using V = Vec<float, N>;
+  using I = typename V::Int;
+  V n = round_(t * V(4.0f));
+  V r = fma_(n, V(-0.25f), t) * V(6.28318530717958648f), z = r * r;
+  I k = convert<I>(n);
+  V s = fma_(r * z, poly(z, -0.166666672, 0.00833332911, -0.000198392561, 2.71756448e-06), r);
+  V c = fma_(z * z, poly(z, 0.0416666679, -0.00138888834, 2.47994358e-05, -2.7203302e-07), fma_(z, V(-0.5f), V(1.0f)));
+  auto odd = (k & I(1)) == I(1);
+  V sine = select(odd, c, s), cosine = select(odd, s, c);
+  return {from_bits<V>(bits(sine) ^ ((k & I(2)) << 30)), from_bits<V>(bits(cosine) ^ (((k + I(1)) & I(2)) << 30))};
+}
+
 // x^y in double: 2^(y log2 x) with errors near 1e-11, then rounded.
 template <int M>
 GP_FN Vec<double, M> pow_wide(Vec<double, M> x, Vec<double, M> y) {

@@ -95,6 +95,7 @@ struct Vec {
 
 using VecF = Vec<float, kLanes>;
 using VecD = Vec<double, kLanes / 2>;
+using VecU = Vec<uint64_t, kLanes / 2>;
 
 // The vector type in which elements of storage type S are computed.
 template <class S>
@@ -208,6 +209,11 @@ GP_ROUNDING(ceil_, ceil)
 GP_ROUNDING(trunc_, trunc)
 GP_ROUNDING(round_, nearbyint)  // halves to even
 #undef GP_ROUNDING
+
+template <int N>
+GP_FN Vec<uint64_t, N> mul_wide(Vec<uint64_t, N> a, Vec<uint64_t, N> b) {
+  return (a & Vec<uint64_t, N>(0xffffffffu)) * (b & Vec<uint64_t, N>(0xffffffffu));
+}
 
 template <class Lane, int N>
 GP_FN bool any(Mask<Lane, N> m) {
