@@ -165,7 +165,7 @@ export function dispatch(
   if (op.pointwise !== undefined && op.pointwise !== 'convert') inputs = promote(op, inputs);
   let attrs = givenAttrs;
   if (op.canonical !== undefined) attrs = op.canonical(attrs, named(op, inputs));
-  if (op.mutates.length > 0) checkInPlace(op, inputs);
+  if (op.outputs.length === 0) checkInPlace(op, inputs);
   if (op.view !== undefined) return takeView(op, inputs, attrs);
 
   let target: Shape | undefined;

@@ -8,7 +8,7 @@ import { reshape } from './view.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
-function check(x: Meta, weight: Meta, bias: Meta | undefined): void {
+export function checkLinear(x: Meta, weight: Meta, bias: Meta | undefined): void {
   const features = x.shape[x.shape.length - 1];
   const [out, inner] = weight.shape;
   if (weight.shape.length !== 2 || features === undefined || inner !== features) {
@@ -33,7 +33,7 @@ function check(x: Meta, weight: Meta, bias: Meta | undefined): void {
 }
 
 /** All leading axes as one: [..., size] → [rows, size]. */
-function rows(t: Tensor): Tensor {
+export function rowsOf(t: Tensor): Tensor {
   const size = t.shape[t.shape.length - 1]!;
   return reshape(t, [t.shape.slice(0, -1).reduce((n, m) => n * m, 1), size]);
 }
@@ -46,7 +46,7 @@ export const linear = defineOp({
   outputs: ['y'],
   dtypes: FLOATS,
   infer: ({ x, weight, bias }) => {
-    check(x, weight, bias);
+    checkLinear(x, weight, bias);
     return { y: like(x, { shape: [...x.shape.slice(0, -1), weight.shape[0]!] }) };
   },
   reference: ({ x, weight, bias }) => {
@@ -58,9 +58,9 @@ export const linear = defineOp({
     needs: ['x', 'weight', 'bias'],
     // dx = dy · weight, dweight = dyᵀ · x, dbias = Σ dy over all rows
     backward: ({ y: dy }, { x, weight }, _attrs, meta) => ({
-      x: () => reshape(rows(dy).matmul(weight), x.shape),
-      weight: () => rows(dy).transpose(0, 1).matmul(rows(x)),
-      bias: meta.bias === undefined ? null : () => rows(dy).sum(0),
+      x: () => reshape(rowsOf(dy).matmul(weight), x.shape),
+      weight: () => rowsOf(dy).transpose(0, 1).matmul(rowsOf(x)),
+      bias: meta.bias === undefined ? null : () => rowsOf(dy).sum(0),
     }),
   },
   *samples(s) {

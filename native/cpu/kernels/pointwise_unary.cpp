@@ -128,7 +128,7 @@ GP_ROWS(pointwise_unary) = {
     FLOAT_ROW("trunc", Trunc),
     {"gelu", "x -> y ; approximate", kFloats, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, gelu},
     {"clamp", "x -> y ; min max", kFloats | kIntegers, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, clamp},
-    {"leaky_relu", "x -> y ; negative_slope", kFloats, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr,
+    {"leaky_relu", "x -> y ; negativeSlope", kFloats, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr,
      WithAttr<LeakyRelu>::floats},
     {"elu", "x -> y ; alpha", kFloats, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, WithAttr<Elu>::floats},
     {}};

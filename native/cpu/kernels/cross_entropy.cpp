@@ -1,0 +1,234 @@
+// Softmax cross-entropy with class ids, fused: the forward pass keeps the maximum and the logarithm of the sum of each
+// row (apart, because their sum would lose the small one), the backward pass writes dlogits in one go.
+//
+// logits [N, C, ...] are seen as [outer, C, inner]; a sample is (outer, inner). Its loss, with weights w and smoothing
+// s:
+//   (1 - s) w[t] (lse - x[t]) + s / C Σ_c w[c] (lse - x[c]), lse = log Σ_c exp x[c]
+#include "rows.h"
+
+namespace gp::GP_ISA {
+namespace {
+
+enum { kMean, kSum, kNone };
+
+struct Problem {
+  int64_t outer, classes, inner;
+  int64_t ignore;
+  int reduction;
+  double smoothing;
+};
+
+Problem problem_of(const gp_call *call, const gp_view &logits) {
+  Attrs attrs(call);
+  Problem p;
+  p.ignore = attrs.integer();
+  p.reduction = attrs.choice();
+  p.smoothing = attrs.number();
+  const int axis = logits.ndim == 1 ? 0 : 1;
+  p.outer = axis == 0 ? 1 : logits.shape[0];
+  p.classes = logits.shape[axis];
+  p.inner = 1;
+  for (int i = axis + 1; i < logits.ndim; i++) p.inner *= logits.shape[i];
+  return p;
+}
+
+template <class I>
+bool targets_in_range(const gp_call *call, const gp_view &target, const Problem &p) {
+  const I *t = data<I>(target);
+  const int64_t n = p.outer * p.inner;
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t id = static_cast<int64_t>(t[i]);
+    if (id != p.ignore && (id < 0 || id >= p.classes)) {
+      report(call, GP_INDEX_OUT_OF_RANGE, i, static_cast<double>(id));
+      return false;
+    }
+  }
+  return true;
+}
+
+int64_t target_at(const gp_view &target, int64_t i) {
+  if (target.dtype == GP_I64) return data<int64_t>(target)[i];
+  if (target.dtype == GP_I32) return data<int32_t>(target)[i];
+  return data<uint8_t>(target)[i];
+}
+
+bool check_targets(const gp_call *call, const gp_view &target, const Problem &p) {
+  if (target.dtype == GP_I64) return targets_in_range<int64_t>(call, target, p);
+  if (target.dtype == GP_I32) return targets_in_range<int32_t>(call, target, p);
+  return targets_in_range<uint8_t>(call, target, p);
+}
+
+// Maximum, logarithm of the sum, and (with smoothing) Σ w (max - x) of one sample or of k neighbouring ones.
+template <class V>
+struct Stats {
+  V max, log_sum, far;
+};
+
+template <class V, class T>
+GP_FN Stats<V> row_stats(const T *x, const T *w, int64_t n, bool smooth) {
+  V m(row_max<V>(x, n)), far(0);
+  V l(log_one(row_sum<V>(n, [&](int64_t i, int64_t k) { return exp_(get<V>(x + i, k) - m); })));
+  if (smooth) {
+    far = V(row_sum<V>(n, [&](int64_t i, int64_t k) {
+      V d = m - get<V>(x + i, k);
+      return w == nullptr ? d : d * get<V>(w + i, k);
+    }));
+  }
+  return {m, l, far};
+}
+
+template <class V, class T>
+GP_FN Stats<V> column_stats(const T *x, const T *w, int64_t n, int64_t step, int64_t k, bool smooth) {
+  V m(-static_cast<typename V::Scalar>(__builtin_inff())), s(0), far(0);
+  for (int64_t c = 0; c < n; c++) m = max_nan(m, get<V>(x + c * step, k));
+  for (int64_t c = 0; c < n; c++) {
+    V d = get<V>(x + c * step, k) - m;
+    s = s + exp_(d);
+    if (smooth) far = far - (w == nullptr ? d : d * V(static_cast<typename V::Scalar>(widen(w[c]))));
+  }
+  return {m, log_(s), far};
+}
+
+template <class T>
+GP_FN WideOf<T> weight_sum(const T *w, int64_t n) {
+  using V = Compute<T>;
+  if (w == nullptr) return static_cast<WideOf<T>>(n);
+  return row_sum<V>(n, [&](int64_t i, int64_t k) { return get<V>(w + i, k); });
+}
+
+size_t forward_workspace(const gp_call *call) { return static_cast<size_t>(numel(in(call, 1))) * 2 * sizeof(double); }
+
+// Vectors of samples: (first element of logits, first sample, how many, whether they are neighbours in memory).
+template <class V, class F>
+GP_FN void each_samples(const Problem &p, const F &body) {
+  const int64_t lanes = p.inner == 1 ? 1 : V::lanes, groups = (p.inner + lanes - 1) / lanes;
+  ranges(p.outer * groups, rows_per_tile(p.classes * lanes), [&](int64_t begin, int64_t end) {
+    for (int64_t g = begin; g < end; g++) {
+      const int64_t o = g / groups, j = g % groups * lanes, left = p.inner - j;
+      body(o * p.classes * p.inner + j, o * p.inner + j, left < lanes ? left : lanes);
+    }
+  });
+}
+
+template <class T>
+void run_forward(const gp_call *call, const Problem &p) {
+  using V = Compute<T>;
+  using W = WideOf<T>;
+  const gp_view &target = in(call, 1);
+  const T *x = data<T>(in(call, 0)), *w = has(call, 2) ? data<T>(in(call, 2)) : nullptr;
+  W *maxima = data<W>(out(call, 1)), *logs = data<W>(out(call, 2));
+  const int64_t n = p.outer * p.inner;
+  W *loss = static_cast<W *>(call->workspace), *share = loss + n;
+  const W near = static_cast<W>(1.0 - p.smoothing), far = static_cast<W>(p.smoothing / static_cast<double>(p.classes));
+  const W total = p.smoothing > 0 ? weight_sum(w, p.classes) : W(0);
+  each_samples<V>(p, [&](int64_t at, int64_t sample, int64_t k) {
+    const bool smooth = p.smoothing > 0;
+    Stats<V> s = p.inner == 1 ? row_stats<V>(x + at, w, p.classes, smooth)
+                              : column_stats<V>(x + at, w, p.classes, p.inner, k, smooth);
+    for (int64_t i = 0; i < k; i++) {
+      const int64_t id = target_at(target, sample + i);
+      const W m = s.max.v[i], l = s.log_sum.v[i];
+      maxima[sample + i] = m;
+      logs[sample + i] = l;
+      loss[sample + i] = share[sample + i] = 0;
+      if (id == p.ignore) continue;
+      const W weight = w == nullptr ? W(1) : static_cast<W>(widen(w[id]));
+      share[sample + i] = weight;
+      W value = weight * (l + (m - static_cast<W>(widen(x[at + i + id * p.inner]))));
+      if (smooth) value = near * value + far * (s.far.v[i] + total * l);
+      loss[sample + i] = value;
+    }
+  });
+  auto sum = [&](const W *v) { return row_sum<V>(n, [&](int64_t i, int64_t k) { return get<V>(v + i, k); }); };
+  const W weights = sum(share);
+  *data<W>(out(call, 3)) = weights;
+  T *y = data<T>(out(call, 0));
+  if (p.reduction == kNone) {
+    each_vector<V>(n, [&](int64_t i, int64_t k) { put(y + i, get<V>(loss + i, k), k); });
+  } else {
+    const W s = sum(loss);
+    *y = narrow<T>(p.reduction == kMean ? s / weights : s);
+  }
+}
+
+int32_t cross_entropy(gp_context *, const gp_kernel *, const gp_call *call) {
+  const Problem p = problem_of(call, in(call, 0));
+  if (!check_targets(call, in(call, 1), p)) return GP_INDEX_OUT_OF_RANGE;
+  GP_FLOATS(in(call, 0).dtype, T, run_forward<T>(call, p));
+  return GP_OK;
+}
+
+// dx[c] = g ((1 - s) w[t] + s / C Σ w) p[c] - g s / C w[c] - [c = t] g (1 - s) w[t], g the gradient of the sample's
+// loss
+template <class T>
+void run_backward(const gp_call *call, const Problem &p) {
+  using V = Compute<T>;
+  using W = WideOf<T>;
+  const gp_view &target = in(call, 2);
+  const T *dy = data<T>(in(call, 0)), *x = data<T>(in(call, 1)), *w = has(call, 3) ? data<T>(in(call, 3)) : nullptr;
+  const W *maxima = data<W>(in(call, 4)), *logs = data<W>(in(call, 5)), weights = *data<W>(in(call, 6));
+  T *dx = data<T>(out(call, 0));
+  const W near = static_cast<W>(1.0 - p.smoothing), far = static_cast<W>(p.smoothing / static_cast<double>(p.classes));
+  const W total = p.smoothing > 0 ? weight_sum(w, p.classes) : W(0);
+  const W common = p.reduction == kMean ? static_cast<W>(widen(*dy)) / weights : static_cast<W>(widen(*dy));
+  each_samples<V>(p, [&](int64_t at, int64_t sample, int64_t k) {
+    V all(0), even(0);  // factors of p[c] and of w[c]
+    W hit[V::lanes];
+    for (int64_t i = 0; i < k; i++) {
+      const int64_t id = target_at(target, sample + i);
+      hit[i] = 0;
+      if (id == p.ignore) continue;
+      const W g = p.reduction == kNone ? static_cast<W>(widen(dy[sample + i])) : common;
+      hit[i] = g * near * (w == nullptr ? W(1) : static_cast<W>(widen(w[id])));
+      even.v[i] = g * far;
+      all.v[i] = hit[i] + even.v[i] * total;
+    }
+    const V m = p.inner == 1 ? V(maxima[sample]) : get<V>(maxima + sample, k);
+    const V l = p.inner == 1 ? V(logs[sample]) : get<V>(logs + sample, k);
+    auto write = [&](int64_t c, int64_t lanes, V a, V e, V wc) __attribute__((always_inline)) {
+      V q = exp_((get<V>(x + at + c, lanes) - m) - l);
+      // an ignored sample has no gradient, whatever its logits
+      put(dx + at + c, select(a == V(0), V(0), a * q) - e * wc, lanes);
+    };
+    auto remember = [&](int64_t i, int64_t id) {  // the target's element from unrounded numbers
+      const int64_t c = id * p.inner + i;
+      const W q = exp_one((static_cast<W>(widen(x[at + c])) - m.v[p.inner == 1 ? 0 : i]) - l.v[p.inner == 1 ? 0 : i]);
+      const W wc = w == nullptr ? W(1) : static_cast<W>(widen(w[id]));
+      dx[at + c] = narrow<T>(all.v[i] * q - even.v[i] * wc - hit[i]);
+    };
+    if (p.inner == 1) {
+      const V a(all.v[0]), e(even.v[0]);
+      each_vector<V>(
+          p.classes, [&](int64_t c, int64_t lanes) __attribute__((always_inline)) {
+            write(c, lanes, a, e, w == nullptr ? V(1) : get<V>(w + c, lanes));
+          });
+    } else {
+      for (int64_t c = 0; c < p.classes; c++) {
+        write(c * p.inner, k, all, even, w == nullptr ? V(1) : V(static_cast<W>(widen(w[c]))));
+      }
+    }
+    for (int64_t i = 0; i < k; i++) {
+      const int64_t id = target_at(target, sample + i);
+      if (id != p.ignore) remember(i, id);
+    }
+  });
+}
+
+int32_t cross_entropy_backward(gp_context *, const gp_kernel *, const gp_call *call) {
+  const Problem p = problem_of(call, in(call, 1));
+  GP_FLOATS(in(call, 1).dtype, T, run_backward<T>(call, p));
+  return GP_OK;
+}
+
+}  // namespace
+
+GP_ROWS(cross_entropy) = {
+    {"cross_entropy", "logits target weight? -> y | max logsum weights ; ignoreIndex reduction labelSmoothing", kFloats,
+     0, 0, forward_workspace, cross_entropy},
+    {"cross_entropy_backward",
+     "dy logits target weight? max logsum weights -> dlogits ; ignoreIndex reduction labelSmoothing", kFloats, 0, 0,
+     nullptr, cross_entropy_backward},
+    {},
+};
+
+}  // namespace gp::GP_ISA
