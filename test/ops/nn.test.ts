@@ -82,7 +82,7 @@ describe('worked cases', () => {
     const x = leaf(filled([3, 5], (r, f) => 0.6 + 0.35 * f - 0.25 * r + 0.04 * f * r));
     const weight = leaf(filled([5], (i) => 0.9 + 0.18 * i));
     const c = filled([5], (i) => 0.3 + 0.17 * i);
-    const loss = gp.rmsNorm(x, [5], { weight, eps: 1e-5 }).mul(c).sum();
+    const loss = gp.rmsNorm(x, [5], { weight, eps: 1e-6 }).mul(c).sum();
     loss.backward();
     expect(loss.item()).toBeCloseTo(14.714006, 5);
     near(weight.grad, [0.239303, 0.816782, 1.713915, 2.930701, 4.46714]);
@@ -239,6 +239,20 @@ describe('worked cases', () => {
       apart.backward(filled([3, 4], (i, j) => 1 + i - j, 'f32'));
       a!.forEach((t, i) => near(t.grad, [...b![i]!.grad!.data('f32')], 2e-6));
     }
+  });
+
+  it('dropout keeps 1 − p of the elements, scales them, and gives its gradient the same mask and seed', () => {
+    gp.manualSeed(0xc0ffee);
+    const x = leaf(filled([100, 100], () => 1, 'f32'));
+    const y = gp.dropout(x, { p: 0.3 });
+    y.backward(gp.ones([100, 100]));
+    const values = y.toArray(2).flat();
+    // 10,000 draws: five standard deviations are 0.023
+    expect(Math.abs(values.filter((v) => v !== 0).length / 10_000 - 0.7)).toBeLessThan(0.023);
+    near(x.grad, values, 0);
+    expect(values.every((v) => v === 0 || Math.abs(v - 1 / 0.7) < 1e-6)).toBe(true);
+    gp.manualSeed(0xc0ffee);
+    near(gp.dropout(x, { p: 0.3 }), values, 0);
   });
 
   it('dropout outside training and with p = 0 is x itself; a p outside [0, 1] is an error', () => {
