@@ -1,7 +1,7 @@
 /** Activations beyond the elementary ones, with PyTorch's gradients at their kinks. */
 import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { number, oneOf, optional } from './attrs.js';
+import { oneOf } from './attrs.js';
 import { where } from './compare.js';
 import { defineOp } from './define.js';
 import type { Sampler } from './samples.js';
@@ -80,31 +80,6 @@ export const gelu = defineOp({
   *samples(s) {
     yield { in: { x: s.randn([3, 4]) } };
     yield { in: { x: s.strided(s.randn([3, 4])) }, attrs: { approximate: 'tanh' } };
-  },
-});
-
-export const clamp = defineOp({
-  name: 'clamp',
-  doc: 'x cut to [min, max]; NaN stays. The gradient passes where min ≤ x ≤ max.',
-  inputs: ['x'],
-  attrs: { min: optional(number()), max: optional(number()) },
-  positional: ['min', 'max'],
-  outputs: ['y'],
-  dtypes: [...FLOATS, 'i64', 'i32', 'u8'],
-  pointwise: 'same',
-  gradient: {
-    kind: 'rule',
-    needs: ['x'],
-    backward: ({ y: dy }, { x }, { min, max }) => ({
-      x: () => {
-        const low = min === undefined ? dy : dy.where(x.ge(min), 0);
-        return max === undefined ? low : low.where(x.le(max), 0);
-      },
-    }),
-  },
-  *samples(s) {
-    yield { in: { x: s.away([3, 4], -0.5, 1) }, attrs: { min: -0.5, max: 1 } };
-    yield { in: { x: s.away([3, 4], 0.5) }, attrs: { max: 0.5 } };
   },
 });
 

@@ -150,6 +150,42 @@ export const crossEntropyBackward = defineOp({
   },
 });
 
+interface SavedRows {
+  readonly logits: Tensor;
+  readonly target: Tensor;
+  readonly weight?: Tensor | undefined;
+  readonly max: Tensor;
+  readonly logsum: Tensor;
+  readonly weights: Tensor;
+}
+
+/** The loss is linear in the weights, a_c w_c summed; the mean divides by W = Σ n_c w_c: (a_c − loss · n_c) / W. */
+function weightGradient(
+  dy: Tensor,
+  { logits, target, weight, max, logsum, weights }: SavedRows,
+  {
+    ignoreIndex,
+    reduction,
+    labelSmoothing,
+  }: { readonly ignoreIndex: number; readonly reduction: Reduction; readonly labelSmoothing: number },
+): Tensor {
+  const axis = classAxis(logits.shape);
+  const others = logits.shape.map((_, i) => i).filter((i) => i !== axis);
+  const overSamples = (t: Tensor): Tensor => (others.length === 0 ? t : t.sum(others));
+  const hot = oneHot(target, logits, ignoreIndex).cast(weights.dtype);
+  const logp = logits.cast(weights.dtype).sub(max.unsqueeze(axis)).sub(logsum.unsqueeze(axis));
+  const near = where(hot.eq(0), 0, logp).mul(labelSmoothing - 1);
+  const kept = hot.sum(axis, { keepdim: true }).ne(0);
+  const far = where(kept, logp, 0).mul(-labelSmoothing / logits.shape[axis]!);
+  const g = dy.cast(weights.dtype);
+  const a = overSamples(
+    (labelSmoothing === 0 ? near : near.add(far)).mul(reduction === 'none' ? g.unsqueeze(axis) : g),
+  );
+  if (reduction !== 'mean' || weight === undefined) return a.cast(logits.dtype);
+  const loss = a.mul(weight.cast(weights.dtype)).sum().div(weights);
+  return a.sub(overSamples(hot).mul(loss)).div(weights).cast(logits.dtype);
+}
+
 export const crossEntropyOp = defineOp({
   name: 'cross_entropy',
   doc: 'Cross-entropy of logits [N, C, …] (or [C]) against class ids [N, …]: −w[t] log softmax(logits)[t], with label smoothing (Szegedy et al., 2016).',
@@ -186,11 +222,11 @@ export const crossEntropyOp = defineOp({
   gradient: {
     kind: 'rule',
     needs: ['logits', 'target', 'weight', 'max', 'logsum', 'weights'],
-    backward: ({ y: dy }, saved, attrs, _meta, wants) => {
-      if (wants.has('weight'))
-        fail('cross_entropy', 'ERR_VALUE', 'class weights are constants and have no gradient', 'Detach them.');
-      return { logits: () => crossEntropyBackward.named({ dy, ...saved }, attrs).dlogits, target: null, weight: null };
-    },
+    backward: ({ y: dy }, saved, attrs) => ({
+      logits: () => crossEntropyBackward.named({ dy, ...saved }, attrs).dlogits,
+      target: null,
+      weight: saved.weight === undefined ? null : () => weightGradient(dy, saved, attrs),
+    }),
   },
   *samples(s) {
     yield { in: { logits: s.randn([4, 5]), target: s.ids([4], 5) } };

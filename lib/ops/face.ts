@@ -102,6 +102,19 @@ export interface AvgPool2dBackwardOptions {
   readonly countIncludePad?: boolean | undefined;
 }
 
+export interface BinaryCrossEntropyOptions {
+  readonly weight?: Tensor | undefined;
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+}
+
+export interface BinaryCrossEntropyWithLogitsOptions {
+  readonly weight?: Tensor | undefined;
+  readonly posWeight?: Tensor | undefined;
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+}
+
 export interface CastOptions {
   readonly dtype?: DType | undefined;
 }
@@ -145,6 +158,16 @@ export interface Conv2dBackwardOptions {
   readonly want?: number | undefined;
 }
 
+export interface CrossEntropyBackwardOptions {
+  readonly weight?: Tensor | undefined;
+  /** Default -100. */
+  readonly ignoreIndex?: number | undefined;
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+  /** Default 0. */
+  readonly labelSmoothing?: number | undefined;
+}
+
 export interface CumsumOptions {
   readonly dim?: number | undefined;
 }
@@ -156,6 +179,25 @@ export interface DiagonalOptions {
   readonly dim1?: number | undefined;
   /** Default 1. */
   readonly dim2?: number | undefined;
+}
+
+export interface DropoutBackwardOptions {
+  /** Default 0.5. */
+  readonly p?: number | undefined;
+}
+
+export interface EluOptions {
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+}
+
+export interface EmbeddingOptions {
+  readonly paddingIdx?: number | undefined;
+}
+
+export interface EmbeddingBackwardOptions {
+  readonly rows?: number | undefined;
+  readonly paddingIdx?: number | undefined;
 }
 
 export interface ExpandOptions {
@@ -177,6 +219,16 @@ export interface FullOptions {
   readonly requiresGrad?: boolean | undefined;
 }
 
+export interface GeluOptions {
+  /** Default "none". */
+  readonly approximate?: 'none' | 'tanh' | undefined;
+}
+
+export interface GeluBackwardOptions {
+  /** Default "none". */
+  readonly approximate?: 'none' | 'tanh' | undefined;
+}
+
 export interface GradNormOptions {
   /** Default null. */
   readonly maxNorm?: number | undefined;
@@ -184,8 +236,63 @@ export interface GradNormOptions {
   readonly normType?: number | undefined;
 }
 
+export interface HardtanhOptions {
+  /** Default -1. */
+  readonly min?: number | undefined;
+  /** Default 1. */
+  readonly max?: number | undefined;
+}
+
+export interface HuberLossOptions {
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+  /** Default 1. */
+  readonly delta?: number | undefined;
+}
+
+export interface L1LossOptions {
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+}
+
+export interface LayerNormOptions {
+  readonly weight?: Tensor | undefined;
+  readonly bias?: Tensor | undefined;
+  readonly normalizedShape?: number | readonly number[] | undefined;
+  /** Default 0.00001. */
+  readonly eps?: number | undefined;
+}
+
+export interface LayerNormBackwardOptions {
+  readonly weight?: Tensor | undefined;
+  readonly normalizedShape?: number | readonly number[] | undefined;
+  /** Default 7. */
+  readonly wants?: number | undefined;
+}
+
+export interface LeakyReluOptions {
+  /** Default 0.01. */
+  readonly negativeSlope?: number | undefined;
+}
+
 export interface LinearOptions {
   readonly bias?: Tensor | undefined;
+}
+
+export interface LinearActOptions {
+  readonly bias?: Tensor | undefined;
+  /** Default "none". */
+  readonly activation?: 'none' | 'relu' | 'gelu' | 'gelu_tanh' | 'silu' | undefined;
+}
+
+export interface LogSoftmaxOptions {
+  /** Default -1. */
+  readonly dim?: number | undefined;
+}
+
+export interface LogSoftmaxBackwardOptions {
+  /** Default -1. */
+  readonly dim?: number | undefined;
 }
 
 export interface LogsumexpOptions {
@@ -215,6 +322,19 @@ export interface MeanOptions {
   readonly dim?: number | readonly number[] | undefined;
   /** Default false. */
   readonly keepdim?: boolean | undefined;
+}
+
+export interface MseLossOptions {
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+}
+
+export interface NllLossOptions {
+  readonly weight?: Tensor | undefined;
+  /** Default -100. */
+  readonly ignoreIndex?: number | undefined;
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
 }
 
 export interface NormOptions {
@@ -270,6 +390,19 @@ export interface RavelIndexOptions {
   readonly sizes?: number | readonly number[] | undefined;
 }
 
+export interface RmsNormOptions {
+  readonly weight?: Tensor | undefined;
+  readonly normalizedShape?: number | readonly number[] | undefined;
+  readonly eps?: number | undefined;
+}
+
+export interface RmsNormBackwardOptions {
+  readonly weight?: Tensor | undefined;
+  readonly normalizedShape?: number | readonly number[] | undefined;
+  /** Default 3. */
+  readonly wants?: number | undefined;
+}
+
 export interface RmspropStepOptions {
   readonly scale?: Tensor | undefined;
   readonly skip?: Tensor | undefined;
@@ -283,6 +416,22 @@ export interface RmspropStepOptions {
   readonly momentum?: number | undefined;
   /** Default false. */
   readonly maximize?: boolean | undefined;
+}
+
+export interface RopeBackwardOptions {
+  /** Default false. */
+  readonly interleaved?: boolean | undefined;
+}
+
+export interface ScaledDotProductAttentionBackwardOptions {
+  readonly attnMask?: Tensor | undefined;
+  /** Default false. */
+  readonly isCausal?: boolean | undefined;
+  readonly scale?: number | undefined;
+  /** Default false. */
+  readonly enableGqa?: boolean | undefined;
+  /** Default 7. */
+  readonly wants?: number | undefined;
 }
 
 export interface SgdStepOptions {
@@ -309,6 +458,23 @@ export interface SliceOptions {
   readonly end?: number | undefined;
   /** Default 1. */
   readonly step?: number | undefined;
+}
+
+export interface SmoothL1LossOptions {
+  /** Default "mean". */
+  readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+  /** Default 1. */
+  readonly beta?: number | undefined;
+}
+
+export interface SoftmaxOptions {
+  /** Default -1. */
+  readonly dim?: number | undefined;
+}
+
+export interface SoftmaxBackwardOptions {
+  /** Default -1. */
+  readonly dim?: number | undefined;
 }
 
 export interface SortOptions {
@@ -468,6 +634,9 @@ declare module '../tensor/tensor.js' {
     div(b: Tensor | number): Tensor;
     /** a /= b, in place. */
     div_(b: Tensor | number): Tensor;
+    /** x above 0, alpha (eˣ − 1) below (Clevert et al., 2015). */
+    elu(alpha?: number, options?: EluOptions): Tensor;
+    elu(options?: EluOptions): Tensor;
     /**
      * a = b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
@@ -497,11 +666,20 @@ declare module '../tensor/tensor.js' {
      * No gradient: a comparison is constant almost everywhere.
      */
     ge(b: Tensor | number): Tensor;
+    /** x Φ(x), Φ the normal distribution function (Hendrycks & Gimpel, 2016); approximate: 'tanh' is x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))). The two differ by up to 4.7e-4. */
+    gelu(options?: GeluOptions): Tensor;
     /**
      * a > b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
      */
     gt(b: Tensor | number): Tensor;
+    /** min(max(x + 3, 0), 6) / 6. */
+    hardsigmoid(): Tensor;
+    /** x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019). */
+    hardswish(): Tensor;
+    /** x cut to [min, max]; unlike clamp, the gradient at the bounds is 0. */
+    hardtanh(min?: number, max?: number, options?: HardtanhOptions): Tensor;
+    hardtanh(options?: HardtanhOptions): Tensor;
     /**
      * True where x is neither infinite nor NaN.
      * No gradient: piecewise constant: the derivative is zero almost everywhere.
@@ -517,13 +695,21 @@ declare module '../tensor/tensor.js' {
      * No gradient: piecewise constant: the derivative is zero almost everywhere.
      */
     isnan(): Tensor;
+    /** Layer normalisation over the last axes: (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance. */
+    layerNorm(normalizedShape: number | readonly number[], options?: LayerNormOptions): Tensor;
+    layerNorm(options?: LayerNormOptions): Tensor;
     /**
      * a ≤ b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
      */
     le(b: Tensor | number): Tensor;
+    /** x above 0, negativeSlope · x below. */
+    leakyRelu(negativeSlope?: number, options?: LeakyReluOptions): Tensor;
+    leakyRelu(options?: LeakyReluOptions): Tensor;
     /** y = x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → y [..., out]. */
     linear(weight: Tensor | number, options?: LinearOptions): Tensor;
+    /** activation(x · weightᵀ + bias): x [..., in], weight [out, in], bias [out] → y [..., out]. */
+    linearAct(weight: Tensor | number, options?: LinearActOptions): Tensor;
     /** Natural logarithm. */
     log(): Tensor;
     /** ln(1 + x), exact near 0. */
@@ -532,6 +718,9 @@ declare module '../tensor/tensor.js' {
     log2(): Tensor;
     /** −ln(1 + e⁻ˣ). */
     logSigmoid(): Tensor;
+    /** x − log Σ exp(x) along `dim`. */
+    logSoftmax(dim?: number, options?: LogSoftmaxOptions): Tensor;
+    logSoftmax(options?: LogSoftmaxOptions): Tensor;
     /**
      * True where both are non-zero.
      * No gradient: a comparison is constant almost everywhere.
@@ -574,6 +763,8 @@ declare module '../tensor/tensor.js' {
     mean(options?: MeanOptions): Tensor;
     /** The smaller of a and b; NaN wins. Ties share the gradient equally. */
     minimum(b: Tensor | number): Tensor;
+    /** x · tanh(ln(1 + eˣ)) (Misra, 2019). */
+    mish(): Tensor;
     /** a · b. */
     mul(b: Tensor | number): Tensor;
     /** a ·= b, in place. */
@@ -603,6 +794,11 @@ declare module '../tensor/tensor.js' {
     reciprocal(): Tensor;
     /** max(x, 0); the gradient at 0 is 0. */
     relu(): Tensor;
+    /** min(max(x, 0), 6). */
+    relu6(): Tensor;
+    /** Root-mean-square normalisation over the last axes: x / sqrt(mean(x²) + eps) · weight. eps is by default the machine epsilon of the arithmetic. */
+    rmsNorm(normalizedShape: number | readonly number[], options?: RmsNormOptions): Tensor;
+    rmsNorm(options?: RmsNormOptions): Tensor;
     /**
      * The nearest integer, halves to even.
      * No gradient: piecewise constant: the derivative is zero almost everywhere.
@@ -610,6 +806,8 @@ declare module '../tensor/tensor.js' {
     round(): Tensor;
     /** 1 / √x. */
     rsqrt(): Tensor;
+    /** 1.0507 · elu(x, 1.6733) (Klambauer et al., 2017). */
+    selu(): Tensor;
     /** 1 / (1 + e⁻ˣ). */
     sigmoid(): Tensor;
     /**
@@ -624,8 +822,13 @@ declare module '../tensor/tensor.js' {
     /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
     slice(dim?: number, start?: number, end?: number, step?: number, options?: SliceOptions): Tensor;
     slice(options?: SliceOptions): Tensor;
+    /** exp(x) / Σ exp(x) along `dim`, computed from x − max(x). */
+    softmax(dim?: number, options?: SoftmaxOptions): Tensor;
+    softmax(options?: SoftmaxOptions): Tensor;
     /** ln(1 + eˣ). */
     softplus(): Tensor;
+    /** x / (1 + |x|). */
+    softsign(): Tensor;
     /** The elements along an axis in ascending order (or descending) and their former positions (i64). Stable; NaN counts as the largest. */
     sort(dim?: number, options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
     sort(options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
@@ -772,6 +975,16 @@ export const avgPool2d: {
   (x: Tensor | number, options?: AvgPool2dOptions): Tensor;
 } = ops.avgPool2d;
 
+/** −weight · (target log x + (1 − target) log(1 − x)) for probabilities x; logarithms are cut at −100, as in PyTorch. */
+export const binaryCrossEntropy: {
+  (x: Tensor | number, target: Tensor | number, options?: BinaryCrossEntropyOptions): Tensor;
+} = ops.binaryCrossEntropy;
+
+/** −weight · (posWeight target log σ(x) + (1 − target) log(1 − σ(x))), stable for large |x|. */
+export const binaryCrossEntropyWithLogits: {
+  (x: Tensor | number, target: Tensor | number, options?: BinaryCrossEntropyWithLogitsOptions): Tensor;
+} = ops.binaryCrossEntropyWithLogits;
+
 /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
 export const cast: {
   (x: Tensor | number, dtype: DType, options?: CastOptions): Tensor;
@@ -838,6 +1051,17 @@ export const div: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.div;
 
+/** x above 0, alpha (eˣ − 1) below (Clevert et al., 2015). */
+export const elu: {
+  (x: Tensor | number, alpha?: number, options?: EluOptions): Tensor;
+  (x: Tensor | number, options?: EluOptions): Tensor;
+} = ops.elu;
+
+/** weight[indices]: one row of the table [rows, width] per id. The row `paddingIdx` gets no gradient. ERR_INDEX for an id outside the table. */
+export const embedding: {
+  (indices: Tensor | number, weight: Tensor | number, options?: EmbeddingOptions): Tensor;
+} = ops.embedding;
+
 /**
  * a = b, elementwise.
  * No gradient: a comparison is constant almost everywhere.
@@ -897,6 +1121,11 @@ export const ge: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.ge;
 
+/** x Φ(x), Φ the normal distribution function (Hendrycks & Gimpel, 2016); approximate: 'tanh' is x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))). The two differ by up to 4.7e-4. */
+export const gelu: {
+  (x: Tensor | number, options?: GeluOptions): Tensor;
+} = ops.gelu;
+
 /**
  * The norm of all gradients as one vector, (Σ |g|^normType)^(1/normType) (normType Infinity: the largest |g|), and the coefficient min(1, maxNorm / (norm + 1e-6)) that clips them to maxNorm. f64 if one of them is, else f32; summed in f64 in an order that depends on the shapes alone.
  * No gradient: it looks at gradients, after backward.
@@ -912,6 +1141,27 @@ export const gradNorm: {
 export const gt: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.gt;
+
+/** min(max(x + 3, 0), 6) / 6. */
+export const hardsigmoid: {
+  (x: Tensor | number): Tensor;
+} = ops.hardsigmoid;
+
+/** x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019). */
+export const hardswish: {
+  (x: Tensor | number): Tensor;
+} = ops.hardswish;
+
+/** x cut to [min, max]; unlike clamp, the gradient at the bounds is 0. */
+export const hardtanh: {
+  (x: Tensor | number, min?: number, max?: number, options?: HardtanhOptions): Tensor;
+  (x: Tensor | number, options?: HardtanhOptions): Tensor;
+} = ops.hardtanh;
+
+/** With d = |x − target|: d² / 2 below delta, delta (d − delta / 2) above (Huber, 1964). */
+export const huberLoss: {
+  (x: Tensor | number, target: Tensor | number, options?: HuberLossOptions): Tensor;
+} = ops.huberLoss;
 
 /**
  * True where x is neither infinite nor NaN.
@@ -937,6 +1187,17 @@ export const isnan: {
   (x: Tensor | number): Tensor;
 } = ops.isnan;
 
+/** Mean absolute error: |x − target|; the gradient at 0 is 0. */
+export const l1Loss: {
+  (x: Tensor | number, target: Tensor | number, options?: L1LossOptions): Tensor;
+} = ops.l1Loss;
+
+/** Layer normalisation over the last axes: (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance. */
+export const layerNorm: {
+  (x: Tensor | number, normalizedShape: number | readonly number[], options?: LayerNormOptions): Tensor;
+  (x: Tensor | number, options?: LayerNormOptions): Tensor;
+} = ops.layerNorm;
+
 /**
  * a ≤ b, elementwise.
  * No gradient: a comparison is constant almost everywhere.
@@ -945,10 +1206,21 @@ export const le: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.le;
 
+/** x above 0, negativeSlope · x below. */
+export const leakyRelu: {
+  (x: Tensor | number, negativeSlope?: number, options?: LeakyReluOptions): Tensor;
+  (x: Tensor | number, options?: LeakyReluOptions): Tensor;
+} = ops.leakyRelu;
+
 /** y = x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → y [..., out]. */
 export const linear: {
   (x: Tensor | number, weight: Tensor | number, options?: LinearOptions): Tensor;
 } = ops.linear;
+
+/** activation(x · weightᵀ + bias): x [..., in], weight [out, in], bias [out] → y [..., out]. */
+export const linearAct: {
+  (x: Tensor | number, weight: Tensor | number, options?: LinearActOptions): Tensor;
+} = ops.linearAct;
 
 /** Natural logarithm. */
 export const log: {
@@ -969,6 +1241,12 @@ export const log2: {
 export const logSigmoid: {
   (x: Tensor | number): Tensor;
 } = ops.logSigmoid;
+
+/** x − log Σ exp(x) along `dim`. */
+export const logSoftmax: {
+  (x: Tensor | number, dim?: number, options?: LogSoftmaxOptions): Tensor;
+  (x: Tensor | number, options?: LogSoftmaxOptions): Tensor;
+} = ops.logSoftmax;
 
 /**
  * True where both are non-zero.
@@ -1043,6 +1321,16 @@ export const minimum: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.minimum;
 
+/** x · tanh(ln(1 + eˣ)) (Misra, 2019). */
+export const mish: {
+  (x: Tensor | number): Tensor;
+} = ops.mish;
+
+/** Mean squared error: (x − target)². */
+export const mseLoss: {
+  (x: Tensor | number, target: Tensor | number, options?: MseLossOptions): Tensor;
+} = ops.mseLoss;
+
 /** a · b. */
 export const mul: {
   (a: Tensor | number, b: Tensor | number): Tensor;
@@ -1060,6 +1348,11 @@ export const ne: {
 export const neg: {
   (x: Tensor | number): Tensor;
 } = ops.neg;
+
+/** Negative log-likelihood of class ids under log-probabilities [N, C, …] (or [C]): −w[t] x[t]; the mean divides by the summed weights. */
+export const nllLoss: {
+  (x: Tensor | number, target: Tensor | number, options?: NllLossOptions): Tensor;
+} = ops.nllLoss;
 
 /** (Σ |x|ᵖ)^(1/p) over the given axes (all by default); p = Infinity is the largest |x|, −Infinity the smallest, 0 counts non-zeros. The gradient at a zero norm is 0. */
 export const norm: {
@@ -1126,6 +1419,17 @@ export const relu: {
   (x: Tensor | number): Tensor;
 } = ops.relu;
 
+/** min(max(x, 0), 6). */
+export const relu6: {
+  (x: Tensor | number): Tensor;
+} = ops.relu6;
+
+/** Root-mean-square normalisation over the last axes: x / sqrt(mean(x²) + eps) · weight. eps is by default the machine epsilon of the arithmetic. */
+export const rmsNorm: {
+  (x: Tensor | number, normalizedShape: number | readonly number[], options?: RmsNormOptions): Tensor;
+  (x: Tensor | number, options?: RmsNormOptions): Tensor;
+} = ops.rmsNorm;
+
 /**
  * RMSprop: v ← αv + (1−α)g²; d = √v + ε, with `gradAvgs` (centered) √(v − ḡ²) + ε; p ← p − lr · g/d, or with `momentumBuffers` b ← momentum · b + g/d and p ← p − lr · b.
  * No gradient: it writes parameters in place, after the gradients are known.
@@ -1163,6 +1467,11 @@ export const rsqrt: {
 export const scaleGrads: {
   (grads: readonly Tensor[], coefficient: Tensor | number): Tensor;
 } = ops.scaleGrads;
+
+/** 1.0507 · elu(x, 1.6733) (Klambauer et al., 2017). */
+export const selu: {
+  (x: Tensor | number): Tensor;
+} = ops.selu;
 
 /**
  * Stochastic gradient descent: g ← g + weightDecay · p; b ← momentum · b + (1−dampening) · g (b = g in the first step); p ← p − lr · (b, or g + momentum · b with nesterov, or g without momentum).
@@ -1208,10 +1517,26 @@ export const slice: {
   (x: Tensor | number, options?: SliceOptions): Tensor;
 } = ops.slice;
 
+/** With d = |x − target|: d² / (2 beta) below beta, d − beta / 2 above (Girshick, 2015). beta = 0 is the L1 loss. */
+export const smoothL1Loss: {
+  (x: Tensor | number, target: Tensor | number, options?: SmoothL1LossOptions): Tensor;
+} = ops.smoothL1Loss;
+
+/** exp(x) / Σ exp(x) along `dim`, computed from x − max(x). */
+export const softmax: {
+  (x: Tensor | number, dim?: number, options?: SoftmaxOptions): Tensor;
+  (x: Tensor | number, options?: SoftmaxOptions): Tensor;
+} = ops.softmax;
+
 /** ln(1 + eˣ). */
 export const softplus: {
   (x: Tensor | number): Tensor;
 } = ops.softplus;
+
+/** x / (1 + |x|). */
+export const softsign: {
+  (x: Tensor | number): Tensor;
+} = ops.softsign;
 
 /** The elements along an axis in ascending order (or descending) and their former positions (i64). Stable; NaN counts as the largest. */
 export const sort: {
