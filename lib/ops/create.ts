@@ -150,3 +150,23 @@ export const randint = defineOp({
     yield { in: {}, attrs: { low: 2, high: 9, shape: [7] } };
   },
 });
+
+export const bernoulli = defineOp({
+  name: 'bernoulli',
+  doc: 'Ones with probability p, else zeros.',
+  inputs: ['rng'],
+  attrs: { shape: integers(), p: number(0.5), dtype: dtypeAttr('f32') },
+  positional: ['shape', 'p'],
+  outputs: ['y'],
+  dtypes: DTYPES,
+  infer: (_inputs, { shape, dtype, p }) => {
+    if (!(p >= 0 && p <= 1))
+      throw new GradproofError('ERR_VALUE', `p must be a probability in [0, 1], got ${String(p)}`, { op: 'bernoulli' });
+    return { y: { shape: checkShape(shape, 'bernoulli'), dtype } };
+  },
+  gradient: { kind: 'none', because: RANDOM },
+  *samples() {
+    yield { in: {}, attrs: { shape: [5, 3], p: 0.3 } };
+    yield { in: {}, attrs: { shape: [9], p: 1, dtype: 'bool' } };
+  },
+});

@@ -102,6 +102,16 @@ export interface AvgPool2dBackwardOptions {
   readonly countIncludePad?: boolean | undefined;
 }
 
+export interface BernoulliOptions {
+  readonly shape?: number | readonly number[] | undefined;
+  /** Default 0.5. */
+  readonly p?: number | undefined;
+  /** Default "f32". */
+  readonly dtype?: DType | undefined;
+  readonly device?: string | undefined;
+  readonly requiresGrad?: boolean | undefined;
+}
+
 export interface BinaryCrossEntropyOptions {
   readonly weight?: Tensor | undefined;
   /** Default "mean". */
@@ -974,6 +984,15 @@ export const avgPool2d: {
   ): Tensor;
   (x: Tensor | number, options?: AvgPool2dOptions): Tensor;
 } = ops.avgPool2d;
+
+/**
+ * Ones with probability p, else zeros.
+ * No gradient: random numbers depend on no tensor.
+ */
+export const bernoulli: {
+  (shape: number | readonly number[], p?: number, options?: BernoulliOptions): Tensor;
+  (options?: BernoulliOptions): Tensor;
+} = ops.bernoulli;
 
 /** −weight · (target log x + (1 − target) log(1 − x)) for probabilities x; logarithms are cut at −100, as in PyTorch. */
 export const binaryCrossEntropy: {

@@ -83,7 +83,7 @@ void the_stream_is_philox(const Isa &isa) {
     for (uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{0xfffffffd}, uint64_t{1} << 62}) {
       const int64_t n = 203;
       Tensor rng = state(static_cast<int64_t>(seed), static_cast<int64_t>(offset)), y(GP_I64, {n});
-      run(isa, "randint", {rng.at()}, {y.at()}, {0, 0x1p32, 1, static_cast<double>(n), 0});
+      run(isa, "randint", {rng.at()}, {y.at()}, attrs(n, {0, 0x1p32}));
       bool same = true;
       for (int64_t i = 0; i < n; i++) {
         const uint64_t counter = offset + static_cast<uint64_t>(i) / 4;
@@ -129,7 +129,7 @@ void distributions(const Isa &isa) {
     expect(std::fabs(neighbours / static_cast<double>(n)) < 6 / root, "%s neighbours are uncorrelated", name);
   }
 
-  run(isa, "randint", {rng.at()}, {i.at()}, {-3, 4, 1, static_cast<double>(n), 0});
+  run(isa, "randint", {rng.at()}, {i.at()}, attrs(n, {-3, 4}));
   double counts[7] = {}, chi = 0;
   for (double v : values<int64_t>(i)) {
     expect(v >= -3 && v < 4, "%s randint gave %g", name, v);
@@ -190,7 +190,7 @@ void one_stream(const std::vector<Isa> &all) {
   };
   const Draw draws[] = {
       {"uniform", GP_F32, attrs(n, {0, 1})},  {"uniform", GP_BF16, attrs(n, {0, 1})},
-      {"uniform", GP_F64, attrs(n, {2, 5})},  {"randint", GP_I64, {0, 1e12, 1, static_cast<double>(n), 0}},
+      {"uniform", GP_F64, attrs(n, {2, 5})},  {"randint", GP_I64, attrs(n, {0, 1e12})},
       {"bernoulli", GP_F32, attrs(n, {0.5})}, {"randn", GP_F32, attrs(n, {0, 1})},
       {"randn", GP_F64, attrs(n, {1, 2})},
   };

@@ -33,7 +33,7 @@ constexpr int kDigits<f16> = 11;
 template <>
 constexpr int kDigits<bf16> = 8;
 
-// Attributes of uniform and randn: the shape as a list, two numbers, dtype; of bernoulli: the shape, p, dtype.
+// Attributes of uniform, randn and randint: the shape as a list, two numbers, dtype; of bernoulli: the shape, p, dtype.
 struct Two {
   double a, b;
   explicit Two(const gp_call *c) {
@@ -99,8 +99,9 @@ void randn(const gp_call *c, const RngState &s, int64_t n) {
 }
 
 template <class S>
-void randint(const gp_call *c, const RngState &s, int64_t n) {  // attributes: low, high, the shape, dtype
-  const int64_t low = static_cast<int64_t>(c->attrs[0]), high = static_cast<int64_t>(c->attrs[1]);
+void randint(const gp_call *c, const RngState &s, int64_t n) {
+  const Two range(c);
+  const int64_t low = static_cast<int64_t>(range.a), high = static_cast<int64_t>(range.b);
   const uint64_t width = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   S *y = data<S>(out(c, 0));
   each_philox(s, n, [=](int64_t first, const uint32_t *r, int count) {
