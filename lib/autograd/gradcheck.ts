@@ -57,7 +57,7 @@ type Outputs = Tensor | readonly Outputs[] | { readonly [name: string]: Outputs 
 export type Checkable = (...inputs: Tensor[]) => Outputs;
 /** What gradcheck needs of a module. */
 export interface CheckableModule {
-  forward(...inputs: never[]): unknown;
+  readonly forward: (...inputs: never[]) => unknown;
   namedParameters(): Iterable<readonly [string, Tensor]>;
   buffers(): Iterable<Tensor>;
 }

@@ -32,22 +32,23 @@ function isTensorList(value: unknown): value is readonly Tensor[] {
 function describe(value: unknown): string {
   if (isTensor(value)) return 'a tensor';
   if (Array.isArray(value)) return 'a list';
-  return value === null ? 'null' : typeof value === 'object' ? 'an object' : `${typeof value} ${String(value)}`;
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+    return `${typeof value} ${String(value)}`;
+  return value === null ? 'null' : typeof value === 'object' ? 'an object' : typeof value;
 }
 
 /** Numbers become constants of the first tensor's device, once it is known. */
 function resolveNumbers(op: OpRecord, inputs: (Slot | number)[]): Slot[] {
   let anchor: Tensor | undefined;
-  let numbers = false;
   for (const input of inputs) {
-    if (typeof input === 'number') numbers = true;
-    else if (anchor === undefined && input instanceof Tensor) anchor = input;
+    if (input instanceof Tensor) {
+      anchor = input;
+      break;
+    }
   }
   const resolved: Slot[] = [];
   for (const input of inputs) {
-    resolved.push(
-      numbers && typeof input === 'number' ? constantLike(input, anchor, op.pointwise !== undefined) : (input as Slot),
-    );
+    resolved.push(typeof input === 'number' ? constantLike(input, anchor, op.pointwise !== undefined) : input);
   }
   return resolved;
 }

@@ -19,7 +19,11 @@ function refuse(name: string, op: string, expected: string, value: unknown): nev
 
 function show(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined) return String(value);
-  return JSON.stringify(value) ?? typeof value;
+  return typeof value === 'function' || typeof value === 'symbol' ? typeof value : JSON.stringify(value);
+}
+
+function isIntegers(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n));
 }
 
 function encodeNumber(value: number | undefined, into: Float64Array, at: number): number {
@@ -88,8 +92,7 @@ export function integers(fallback?: readonly number[]): AttrSpec<number | readon
     fallback,
     check: (value, name, op) => {
       const list = typeof value === 'number' ? [value] : value;
-      const good = Array.isArray(list) && list.every((n) => Number.isSafeInteger(n));
-      return good ? list : refuse(name, op, 'a list of integers', value);
+      return isIntegers(list) ? list : refuse(name, op, 'a list of integers', value);
     },
     encode: encodeList,
   };
@@ -103,8 +106,7 @@ export function pair(fallback?: number): AttrSpec<number | readonly [number, num
     fallback: fallback === undefined ? undefined : [fallback, fallback],
     check: (value, name, op) => {
       const list: readonly number[] = typeof value === 'number' ? [value, value] : value;
-      const good = Array.isArray(list) && list.length === 2 && list.every((n) => Number.isSafeInteger(n));
-      return good ? list : refuse(name, op, 'an integer or two integers', value);
+      return isIntegers(list) && list.length === 2 ? list : refuse(name, op, 'an integer or two integers', value);
     },
     encode: encodeList,
   };
@@ -141,10 +143,10 @@ export function optional<In, Out>(spec: AttrSpec<In, Out>): AttrSpec<In | undefi
 }
 
 /** The value that stands where nothing was given; undefined for required and optional attributes. */
-export function fallbackOf(spec: AttrSpec<never, unknown>): unknown {
+export function fallbackOf(spec: { readonly fallback: unknown }): unknown {
   return spec.fallback;
 }
 
-export function isRequired(spec: AttrSpec<never, unknown>): boolean {
+export function isRequired(spec: { readonly required: boolean }): boolean {
   return spec.required;
 }

@@ -4,7 +4,7 @@ import { defineOp } from './define.js';
 
 const BECAUSE = 'a comparison is constant almost everywhere';
 
-function comparison<const N extends string>(name: N, doc: string) {
+function comparison(name: string, doc: string) {
   return defineOp({
     name,
     doc,

@@ -87,15 +87,10 @@ function deviceOf(op: OpRecord, inputs: Inputs, spec: string | undefined): Devic
 function followDevice(inputs: Inputs): Inputs {
   if (onOneDevice(inputs)) return inputs;
   let device: Device | undefined;
-  let mixed = false;
   each(inputs, (t) => {
     if (t.storage.constant === undefined) device ??= t.storage.device;
   });
   if (device === undefined) return inputs;
-  each(inputs, (t) => {
-    if (t.storage.constant !== undefined && t.storage.device !== device) mixed = true;
-  });
-  if (!mixed) return inputs;
   const move = (t: Tensor): Tensor =>
     t.storage.constant !== undefined && device !== undefined && t.storage.device !== device
       ? constant(t.storage.constant, t.dtype, device)

@@ -48,7 +48,7 @@ declare module '../tensor/tensor.js' {
     /** This tensor if it is already row-major, else a copy. */
     contiguous(): Tensor;
     /** Another dtype or device: `x.to('bf16')`, `x.to('cuda')`, `x.to({ dtype, device })`. */
-    to(target: DType | string | { readonly dtype?: DType | undefined; readonly device?: string | undefined }): Tensor;
+    to(target: string | { readonly dtype?: DType | undefined; readonly device?: string | undefined }): Tensor;
     /** The value of a tensor with one element. */
     item(): number;
     /** The values as nested arrays; with a rank, checked and typed. */
@@ -149,7 +149,7 @@ const methods = {
   },
   to(
     this: Tensor,
-    target: DType | string | { readonly dtype?: DType | undefined; readonly device?: string | undefined },
+    target: string | { readonly dtype?: DType | undefined; readonly device?: string | undefined },
   ): Tensor {
     const { dtype, device } =
       typeof target === 'string'

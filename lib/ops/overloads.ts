@@ -52,10 +52,9 @@ export const max = extreme('max', { whole: amax, position: argmax, pair: maximum
 export const min = extreme('min', { whole: amin, position: argmin, pair: minimum });
 
 interface ExtremeMethod {
-  (): Tensor;
+  (b?: Tensor): Tensor;
   (dim: number, options?: { readonly keepdim?: boolean | undefined }): Extremes;
   (options: { readonly dim: number; readonly keepdim?: boolean | undefined }): Extremes;
-  (b: Tensor): Tensor;
 }
 
 declare module '../tensor/tensor.js' {

@@ -9,8 +9,8 @@ const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const STEP = 'piecewise constant: the derivative is zero almost everywhere';
 
 /** An elementwise function whose gradient is dy · slope(x, y). */
-function smooth<const N extends string>(
-  name: N,
+function smooth(
+  name: string,
   doc: string,
   slope: (x: Tensor, y: Tensor) => Tensor,
   sample: (s: Sampler) => Tensor,
@@ -39,7 +39,7 @@ function smooth<const N extends string>(
 }
 
 /** A step function: defined everywhere, gradient nowhere. */
-function step<const N extends string>(name: N, doc: string, pointwise: 'same' | 'bool' = 'same') {
+function step(name: string, doc: string, pointwise: 'same' | 'bool' = 'same') {
   return defineOp({
     name,
     doc,
@@ -143,49 +143,51 @@ export const square = defineOp({
   },
 });
 
-/** A backward op with a kernel: dx from dy and one saved tensor, differentiated through the forward's reference. */
-function backwardOp<const N extends string, const S extends 'x' | 'y'>(
-  name: N,
-  saved: S,
-  doc: string,
-  reference: (dy: Tensor, kept: Tensor) => Tensor,
-) {
-  return defineOp({
+type Product = (dy: Tensor, kept: Tensor) => Tensor;
+
+/** What all backward ops with a kernel share: dx from dy and one saved tensor; their own gradient is the reference's. */
+function backwardOp(name: string, doc: string) {
+  return {
     name,
     doc,
-    inputs: ['dy', saved],
     attrs: {},
     outputs: ['dx'],
     dtypes: FLOATS,
     pointwise: 'same',
     receiver: false,
-    reference: (inputs: Readonly<Record<string, Tensor | undefined>>) => {
-      const { dy } = inputs;
-      const kept = inputs[saved];
-      return { dx: dy !== undefined && kept !== undefined ? reference(dy, kept) : missing(name) };
-    },
     gradient: { kind: 'reference' },
+  } as const;
+}
+
+function fromInput(name: string, doc: string, product: Product) {
+  return defineOp({
+    ...backwardOp(name, doc),
+    inputs: ['dy', 'x'],
+    reference: ({ dy, x }) => ({ dx: product(dy, x) }),
     *samples(s) {
-      yield { in: Object.assign({ dy: s.randn([3, 4]) }, { [saved]: s.uniform([3, 4], 0.1, 0.9) }) as never };
+      yield { in: { dy: s.randn([3, 4]), x: s.uniform([3, 4], 0.1, 0.9) } };
     },
   });
 }
 
-function missing(name: string): never {
-  throw new TypeError(`${name}: both inputs are required`);
+function fromOutput(name: string, doc: string, product: Product) {
+  return defineOp({
+    ...backwardOp(name, doc),
+    inputs: ['dy', 'y'],
+    reference: ({ dy, y }) => ({ dx: product(dy, y) }),
+    *samples(s) {
+      yield { in: { dy: s.randn([3, 4]), y: s.uniform([3, 4], 0.1, 0.9) } };
+    },
+  });
 }
 
-export const tanhBackward = backwardOp('tanh_backward', 'y', 'dy · (1 − y²).', (dy, y) =>
-  dy.mul(y.square().neg().add(1)),
-);
-export const sigmoidBackward = backwardOp('sigmoid_backward', 'y', 'dy · y · (1 − y).', (dy, y) =>
+export const tanhBackward = fromOutput('tanh_backward', 'dy · (1 − y²).', (dy, y) => dy.mul(y.square().neg().add(1)));
+export const sigmoidBackward = fromOutput('sigmoid_backward', 'dy · y · (1 − y).', (dy, y) =>
   dy.mul(y.mul(y.neg().add(1))),
 );
-export const reluBackward = backwardOp('relu_backward', 'y', 'dy where y > 0, else 0.', (dy, y) =>
-  dy.where(y.gt(0), 0),
-);
+export const reluBackward = fromOutput('relu_backward', 'dy where y > 0, else 0.', (dy, y) => dy.where(y.gt(0), 0));
 // d silu/dx = σ(x) (1 + x (1 − σ(x)))
-export const siluBackward = backwardOp('silu_backward', 'x', 'dy · σ(x) · (1 + x · (1 − σ(x))).', (dy, x) => {
+export const siluBackward = fromInput('silu_backward', 'dy · σ(x) · (1 + x · (1 − σ(x))).', (dy, x) => {
   const s = x.sigmoid();
   return dy.mul(s.mul(x.mul(s.neg().add(1)).add(1)));
 });

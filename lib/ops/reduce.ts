@@ -75,7 +75,7 @@ export const mean = defineOp({
 });
 
 /** amax and amin: the gradient is shared equally among equal extremes, as in PyTorch. */
-function extreme<const N extends string>(name: N, doc: string) {
+function extreme(name: string, doc: string) {
   return defineOp({
     name,
     doc,

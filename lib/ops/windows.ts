@@ -53,8 +53,8 @@ export function windows(padded: Tensor, w: WindowAttrs, out: readonly [number, n
     for (let j = 0; j < w.kernel[1]!; j++) {
       const row = i * w.dilation[0]!;
       const column = j * w.dilation[1]!;
-      const rows = padded.slice(rank - 2, row, row + (out[0] - 1) * w.stride[0]! + 1, w.stride[0]!);
-      list.push(rows.slice(rank - 1, column, column + (out[1] - 1) * w.stride[1]! + 1, w.stride[1]!));
+      const rows = padded.slice(rank - 2, row, row + (out[0] - 1) * w.stride[0]! + 1, w.stride[0]);
+      list.push(rows.slice(rank - 1, column, column + (out[1] - 1) * w.stride[1]! + 1, w.stride[1]));
     }
   }
   return list;

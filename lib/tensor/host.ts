@@ -49,6 +49,16 @@ function isTyped(data: HostData): data is TypedArray {
   return ArrayBuffer.isView(data);
 }
 
+function isList(data: HostData | undefined): data is readonly Nested[] {
+  return Array.isArray(data);
+}
+
+type Numbers = Exclude<TypedArray, BigInt64Array | BigUint64Array>;
+
+function isSameKind(raw: Exclude<Raw, BigInt64Array>, data: TypedArray): data is Numbers {
+  return raw.constructor === data.constructor;
+}
+
 /** The dtype that data would have by itself: floats f32, bigints i64, booleans bool, typed arrays their own. */
 export function naturalDType(data: HostData): DType {
   if (data instanceof Float64Array) return 'f64';
@@ -58,7 +68,7 @@ export function naturalDType(data: HostData): DType {
   if (data instanceof Int8Array || data instanceof Int16Array || data instanceof Uint16Array) return 'i32';
   if (data instanceof Uint32Array) return 'i64';
   let first: HostData | undefined = data;
-  while (Array.isArray(first)) first = first[0];
+  while (isList(first)) first = first[0];
   return typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'i64' : 'f32';
 }
 
@@ -66,7 +76,7 @@ function shapeOf(data: HostData): number[] {
   if (isTyped(data)) return [data.length];
   const shape: number[] = [];
   let level: HostData | undefined = data;
-  while (Array.isArray(level)) {
+  while (isList(level)) {
     shape.push(level.length);
     level = level[0];
   }
@@ -107,16 +117,23 @@ function flatten(data: HostData, shape: Shape, dtype: DType): Raw {
   const count = numel(shape);
   const raw = rawArray(dtype, count);
   if (isTyped(data)) {
-    if (data.constructor === raw.constructor && dtype !== 'f16' && dtype !== 'bf16' && dtype !== 'bool')
-      raw.set(data as never);
+    if (raw instanceof BigInt64Array && data instanceof BigInt64Array) raw.set(data);
+    else if (
+      !(raw instanceof BigInt64Array) &&
+      isSameKind(raw, data) &&
+      dtype !== 'f16' &&
+      dtype !== 'bf16' &&
+      dtype !== 'bool'
+    )
+      raw.set(data);
     else for (let i = 0; i < count; i++) store(raw, i, data[i]!, dtype);
     return raw;
   }
   let next = 0;
   const walk = (level: Nested, axis: number): void => {
-    if (Array.isArray(level)) {
+    if (isList(level)) {
       if (axis >= shape.length || level.length !== shape[axis]) throw ragged(shape);
-      for (const element of level as readonly Nested[]) walk(element, axis + 1);
+      for (const element of level) walk(element, axis + 1);
       return;
     }
     if (axis !== shape.length) throw ragged(shape);

@@ -124,7 +124,7 @@ export class Tensor {
   }
 }
 
-if (Symbol.dispose !== undefined) {
+if ('dispose' in Symbol) {
   Object.defineProperty(Tensor.prototype, Symbol.dispose, {
     value(this: Tensor) {
       this.dispose();

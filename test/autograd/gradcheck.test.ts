@@ -16,7 +16,7 @@ function withRule(
       ctx.saveForBackward(...xs);
       return forward(...xs);
     },
-    backward: (ctx, dy) => backward(dy!, ...ctx.savedTensors),
+    backward: (ctx, dy) => backward(dy, ...ctx.savedTensors),
   });
 }
 
@@ -68,23 +68,23 @@ const mutants: readonly Mutant[] = [
   {
     name: 'dγ × 1.5',
     inputs: [s().randn([3, 5]), s().positive([5])],
-    forward: (x, gamma) => layerNorm(x!, gamma!),
-    right: (dy, x) => [null, dy.mul(normalized(x!, 1e-5)).sum(0)],
-    wrong: (dy, x) => [null, dy.mul(normalized(x!, 1e-5)).sum(0).mul(1.5)],
+    forward: (x, gamma) => layerNorm(x, gamma),
+    right: (dy, x) => [null, dy.mul(normalized(x, 1e-5)).sum(0)],
+    wrong: (dy, x) => [null, dy.mul(normalized(x, 1e-5)).sum(0).mul(1.5)],
   },
   {
     name: 'softmax without its dot term',
     inputs: [s().randn([3, 4])],
-    forward: (x) => softmax(x!),
-    right: (dy, x) => [softmax(x!).mul(dy.sub(dy.mul(softmax(x!)).sum(-1, { keepdim: true })))],
-    wrong: (dy, x) => [softmax(x!).mul(dy)],
+    forward: (x) => softmax(x),
+    right: (dy, x) => [softmax(x).mul(dy.sub(dy.mul(softmax(x)).sum(-1, { keepdim: true })))],
+    wrong: (dy, x) => [softmax(x).mul(dy)],
   },
   {
     name: 'max pooling that sends the gradient to the corner',
     inputs: [s().distinct([4, 4])],
-    forward: (x) => windowsOf(x!).amax(1),
+    forward: (x) => windowsOf(x).amax(1),
     right: (dy, x) => {
-      const w = windowsOf(x!);
+      const w = windowsOf(x);
       return [fromWindows(where(w.eq(w.amax(1, { keepdim: true })), dy.unsqueeze(1), 0))];
     },
     wrong: (dy) => [fromWindows(dy.unsqueeze(1).mul(tensor([1, 0, 0, 0], { dtype: 'f64' })))],
@@ -92,23 +92,23 @@ const mutants: readonly Mutant[] = [
   {
     name: 'average pooling without / area',
     inputs: [s().randn([4, 4])],
-    forward: (x) => windowsOf(x!).mean(1),
+    forward: (x) => windowsOf(x).mean(1),
     right: (dy) => [fromWindows(dy.unsqueeze(1).expand([4, 4]).div(4))],
     wrong: (dy) => [fromWindows(dy.unsqueeze(1).expand([4, 4]))],
   },
   {
     name: 'scatter that overwrites where it should add',
     inputs: [s().randn([5, 3])],
-    forward: (x) => x!.indexSelect(0, ids),
-    right: (dy, x) => [x!.detach().mul(0).indexAdd(0, ids, dy)],
-    wrong: (dy, x) => [x!.detach().mul(0).indexCopy(0, ids, dy)],
+    forward: (x) => x.indexSelect(0, ids),
+    right: (dy, x) => [x.detach().mul(0).indexAdd(0, ids, dy)],
+    wrong: (dy, x) => [x.detach().mul(0).indexCopy(0, ids, dy)],
   },
   {
     name: 'RMSNorm with eps 1e-5 in forward and 1e-6 in backward',
     inputs: [s().randn([3, 6])],
-    forward: (x) => rmsNorm(x!, 1e-5),
-    right: (dy, x) => [rmsBackward(dy, x!, 1e-5)],
-    wrong: (dy, x) => [rmsBackward(dy, x!, 1e-6)],
+    forward: (x) => rmsNorm(x, 1e-5),
+    right: (dy, x) => [rmsBackward(dy, x, 1e-5)],
+    wrong: (dy, x) => [rmsBackward(dy, x, 1e-6)],
   },
 ];
 
@@ -129,7 +129,7 @@ describe('gradcheck has the power to see', () => {
   it('names the op, the input, the worst element and both values', () => {
     const f = withRule(
       'times_two',
-      (x) => x!.mul(2),
+      (x) => x.mul(2),
       (dy) => [dy.mul(tensor([2, 2, 3], { dtype: 'f64' }))],
     );
     let error: unknown;

@@ -32,11 +32,16 @@ export function has(op: OpRecord, dtype: DType): boolean {
   return op.dtypes.includes(dtype);
 }
 
+function isSlots(value: unknown): value is Readonly<Record<string, Slot>> {
+  return typeof value === 'object' && value !== null;
+}
+
 /** The samples of an op in the order of its inputs. */
 export function trials(op: OpRecord, dtype: DType = 'f64', seed = 1): Trial[] {
   const list: Trial[] = [];
   for (const sample of op.samples(new Sampler({ dtype, seed }))) {
-    const given: Readonly<Record<string, Slot>> = sample.in;
+    const given: unknown = sample.in;
+    if (!isSlots(given)) throw new TypeError(`${op.name}: a sample needs its inputs`);
     list.push({ inputs: op.inputs.map(({ name }) => given[name]), attrs: sample.attrs ?? {} });
   }
   return list;
