@@ -6,4 +6,5 @@ export type { Summary, SummaryOptions, SummaryRow } from './summary.js';
 export * from './containers.js';
 export * from './linear.js';
 export * from './activations.js';
+export * from './conv.js';
 export * as init from './init.js';

@@ -1,0 +1,146 @@
+/** Convolution and pooling over images [batch, channels, height, width]. */
+import { GradproofError } from '../errors.js';
+import { avgPool2d, maxPool2d } from '../ops/pool2d.js';
+import { conv2d } from '../ops/conv2d.js';
+import type { Tensor } from '../tensor/tensor.js';
+import * as init from './init.js';
+import { Module } from './module.js';
+import { blank, checkSizes, type Place } from './options.js';
+import type { Parameter } from './parameter.js';
+
+export type Pair = number | readonly [number, number];
+
+export interface Conv2dOptions extends Place {
+  /** Default 1. */
+  readonly stride?: Pair | undefined;
+  /** Zeros on both sides. Default 0. */
+  readonly padding?: Pair | undefined;
+  /** Default 1. */
+  readonly dilation?: Pair | undefined;
+  /** Default 1. */
+  readonly groups?: number | undefined;
+  /** Default true. */
+  readonly bias?: boolean | undefined;
+}
+
+function both(pair: Pair): readonly [number, number] {
+  return typeof pair === 'number' ? [pair, pair] : pair;
+}
+
+function checkPair(op: string, name: string, pair: Pair, least = 1): void {
+  const [first, second] = both(pair);
+  checkSizes(op, { [`${name}[0]`]: first, [`${name}[1]`]: second }, least);
+}
+
+/** Cross-correlation with learned filters. Weight and bias start uniform in ±1/√fanIn. */
+export class Conv2d extends Module {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly kernelSize: readonly [number, number];
+  readonly stride: Pair;
+  readonly padding: Pair;
+  readonly dilation: Pair;
+  readonly groups: number;
+  /** [outChannels, inChannels / groups, height, width] */
+  weight: Parameter;
+  /** [outChannels] */
+  bias: Parameter | null;
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
+    super();
+    this.groups = options.groups ?? 1;
+    this.stride = options.stride ?? 1;
+    this.padding = options.padding ?? 0;
+    this.dilation = options.dilation ?? 1;
+    checkSizes('Conv2d', { inChannels, outChannels, groups: this.groups });
+    checkPair('Conv2d', 'kernelSize', kernelSize);
+    checkPair('Conv2d', 'stride', this.stride);
+    checkPair('Conv2d', 'padding', this.padding, 0);
+    checkPair('Conv2d', 'dilation', this.dilation);
+    if (inChannels % this.groups !== 0 || outChannels % this.groups !== 0) {
+      throw new GradproofError(
+        'ERR_VALUE',
+        `inChannels and outChannels must be multiples of groups, got ${String(inChannels)}, ${String(outChannels)} and ${String(this.groups)}`,
+        { op: 'Conv2d' },
+      );
+    }
+    this.inChannels = inChannels;
+    this.outChannels = outChannels;
+    this.kernelSize = both(kernelSize);
+    this.weight = blank([outChannels, inChannels / this.groups, ...this.kernelSize], options);
+    this.bias = options.bias === false ? null : blank([outChannels], options);
+    this.resetParameters();
+  }
+
+  resetParameters(): void {
+    init.kaimingUniform_(this.weight, { a: Math.sqrt(5) });
+    const bound = 1 / Math.sqrt(init.fans(this.weight).fanIn);
+    if (this.bias !== null) init.uniform_(this.bias, -bound, bound);
+  }
+
+  override forward(x: Tensor): Tensor {
+    const { stride, padding, dilation, groups } = this;
+    return conv2d(x, this.weight, { bias: this.bias ?? undefined, stride, padding, dilation, groups });
+  }
+}
+
+export interface PoolOptions {
+  /** Default: the kernel size. */
+  readonly stride?: Pair | undefined;
+  /** Default 0. */
+  readonly padding?: Pair | undefined;
+}
+
+abstract class Pool extends Module {
+  readonly kernelSize: Pair;
+  readonly stride: Pair;
+  readonly padding: Pair;
+
+  constructor(op: string, kernelSize: Pair, options: PoolOptions) {
+    super();
+    this.kernelSize = kernelSize;
+    this.stride = options.stride ?? kernelSize;
+    this.padding = options.padding ?? 0;
+    checkPair(op, 'kernelSize', kernelSize);
+    checkPair(op, 'stride', this.stride);
+    checkPair(op, 'padding', this.padding, 0);
+  }
+}
+
+/** The largest element of each window; among equal ones the first gets the gradient. */
+export class MaxPool2d extends Pool {
+  constructor(kernelSize: Pair, options: PoolOptions = {}) {
+    super('MaxPool2d', kernelSize, options);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return maxPool2d(x, { kernel: this.kernelSize, stride: this.stride, padding: this.padding });
+  }
+}
+
+/** The mean of each window. */
+export class AvgPool2d extends Pool {
+  constructor(kernelSize: Pair, options: PoolOptions = {}) {
+    super('AvgPool2d', kernelSize, options);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return avgPool2d(x, { kernel: this.kernelSize, stride: this.stride, padding: this.padding });
+  }
+}
+
+/** Axes startDim … endDim as one; by default all but the batch. */
+export class Flatten extends Module {
+  readonly startDim: number;
+  readonly endDim: number;
+
+  constructor(startDim = 1, endDim = -1) {
+    super();
+    this.startDim = startDim;
+    this.endDim = endDim;
+  }
+
+  override forward(x: Tensor): Tensor {
+    return x.flatten(this.startDim, this.endDim);
+  }
+}
