@@ -7,6 +7,7 @@ import { flag, integer, number, optional } from './attrs.js';
 import { where } from './compare.js';
 import { arangeOp } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
+import { dropout } from './dropout.js';
 import { matmulOp } from './matmul.js';
 import { wantedMeta } from './layer_norm.js';
 import { wideOf } from './reduction.js';
@@ -253,9 +254,20 @@ function fullMask(mask: Tensor, query: Tensor, four: Tensor, keys: number): Tens
   return sameShape(full, target) ? wide : reshape(wide, target);
 }
 
+/** Dropout falls on the weights, so they are computed: composed of ops, where the kernel without dropout keeps none. */
+function droppedAttention(
+  operands: Parameters<typeof attentionComposite>[0],
+  attrs: Omit<AttentionOptions, 'attnMask' | 'dropoutP'>,
+  p: number,
+): Tensor {
+  checkOperands(operands, attrs.enableGqa ?? false);
+  const how = { isCausal: attrs.isCausal ?? false, scale: attrs.scale };
+  return attentionComposite(operands, how, (weights) => dropout(weights, { p })).y;
+}
+
 /**
  * `torch.nn.functional.scaled_dot_product_attention`: softmax(scale · query keyᵀ + mask) value, with query [..., H, T, E],
- * key [..., H, S, E] and value [..., H, S, F] → [..., H, T, F]. No T × S matrix is kept.
+ * key [..., H, S, E] and value [..., H, S, F] → [..., H, T, F]. Without dropout no T × S matrix is kept.
  */
 export function scaledDotProductAttention(
   query: Tensor,
@@ -264,11 +276,17 @@ export function scaledDotProductAttention(
   options: AttentionOptions = {},
 ): Tensor {
   const { attnMask, dropoutP = 0, ...attrs } = options;
-  if (dropoutP !== 0) throw new GradproofError('ERR_VALUE', `dropoutP must be 0, got ${String(dropoutP)}`, { op: OP });
+  if (!(dropoutP >= 0 && dropoutP <= 1))
+    throw new GradproofError('ERR_VALUE', `dropoutP must be a probability in [0, 1], got ${String(dropoutP)}`, {
+      op: OP,
+    });
   const q = fourAxes(query);
   const k = fourAxes(key);
   const v = fourAxes(value);
   const mask = attnMask === undefined ? undefined : fullMask(attnMask, query, q, key.shape[key.shape.length - 2] ?? 0);
-  const y = scaledDotProductAttentionOp(q, k, v, { ...attrs, attnMask: mask });
+  const y =
+    dropoutP === 0
+      ? scaledDotProductAttentionOp(q, k, v, { ...attrs, attnMask: mask })
+      : droppedAttention({ query: q, key: k, value: v, attnMask: mask }, attrs, dropoutP);
   return query.shape.length === 4 ? y : reshape(y, [...query.shape.slice(0, -1), value.shape[value.shape.length - 1]!]);
 }

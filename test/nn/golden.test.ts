@@ -78,4 +78,159 @@ describe('as in PyTorch:', () => {
     const x = input([2, 3, 8, 8]);
     check(golden.pools, m, [x], () => m.forward(x));
   });
+
+  it('LayerNorm over two axes', () => {
+    const m = fill(new nn.LayerNorm([3, 4]));
+    const x = input([2, 3, 4]);
+    check(golden.layer_norm, m, [x], () => m.forward(x));
+  });
+
+  it('RMSNorm', () => {
+    const m = fill(new nn.RMSNorm(6, { eps: 1e-5 }));
+    const x = input([4, 6]);
+    check(golden.rms_norm, m, [x], () => m.forward(x));
+  });
+
+  it('Embedding with a padding row', () => {
+    const m = fill(new nn.Embedding(5, 3, { paddingIdx: 1 }));
+    const ids = gp.tensor([[1, 3, 1], [0, 4, 2]], { dtype: 'i64' }); // prettier-ignore
+    check(golden.embedding, m, [], () => m.forward(ids));
+  });
+
+  const causal = gp.ones([4, 4]).triu(1).cast('bool');
+  const padding = gp.tensor([[0, 0, 0, 1], [0, 1, 0, 0]]).cast('bool'); // prettier-ignore
+  const layer = { dimFeedforward: 12, dropout: 0 };
+
+  it('MultiheadAttention to itself', () => {
+    const m = fill(new nn.MultiheadAttention(8, 2));
+    const x = input([2, 4, 8]);
+    check(golden.attention, m, [x], () => m.forward(x));
+    const y = m.forward(x);
+    expect(m.forward(x, x, x).toArray()).toEqual(y.toArray());
+    expect(m.forward(x.select(0, 1)).sub(y.select(0, 1)).abs().max().item()).toBeLessThan(1e-14);
+  });
+
+  it('MultiheadAttention with a causal and a padding mask', () => {
+    const m = fill(new nn.MultiheadAttention(8, 2));
+    const masks = { attnMask: causal, keyPaddingMask: padding };
+    const x = input([2, 4, 8]);
+    check(golden['attention causal padding'], m, [x], () => m.forward(x, masks));
+    const y = m.forward(x, masks);
+    const additive = { attnMask: causal.cast('f64').mul(-1e30), keyPaddingMask: padding };
+    expect(m.forward(x, additive).sub(y).abs().max().item()).toBeLessThan(1e-14);
+    const everyHead = { attnMask: causal.expand([4, 4, 4]), keyPaddingMask: padding };
+    expect(m.forward(x, everyHead).toArray()).toEqual(y.toArray());
+    const flagged = { isCausal: true, keyPaddingMask: padding };
+    expect(m.forward(x, flagged).sub(y).abs().max().item()).toBeLessThan(1e-14);
+  });
+
+  it('MultiheadAttention to keys and values of other widths, time first', () => {
+    const m = fill(new nn.MultiheadAttention(8, 2, { kdim: 6, vdim: 5, batchFirst: false }));
+    const [q, k, v] = [input([4, 2, 8]), input([3, 2, 6], 1), input([3, 2, 5], 2)];
+    check(golden['attention cross'], m, [q, k, v], () => m.forward(q, k, v));
+  });
+
+  it('MultiheadAttention to another sequence, without biases', () => {
+    const m = fill(new nn.MultiheadAttention(8, 4, { bias: false }));
+    const [q, k] = [input([2, 4, 8]), input([2, 3, 8], 1)];
+    check(golden['attention packed cross'], m, [q, k], () => m.forward(q, { key: k }));
+    expect(
+      m
+        .forward(q, k, k.mul(1))
+        .sub(m.forward(q, k, k))
+        .abs()
+        .max()
+        .item(),
+    ).toBeLessThan(1e-14);
+  });
+
+  it('TransformerEncoderLayer', () => {
+    const m = fill(new nn.TransformerEncoderLayer(8, 2, layer));
+    const x = input([2, 4, 8]);
+    check(golden['encoder layer'], m, [x], () => m.forward(x, { srcKeyPaddingMask: padding }));
+  });
+
+  it('TransformerEncoderLayer with norms first and GELU', () => {
+    const m = fill(new nn.TransformerEncoderLayer(8, 2, { ...layer, normFirst: true, activation: 'gelu' }));
+    const x = input([2, 4, 8]);
+    check(golden['encoder layer norm first gelu'], m, [x], () => m.forward(x, { srcMask: causal, isCausal: true }));
+  });
+
+  it('TransformerDecoderLayer', () => {
+    const m = fill(new nn.TransformerDecoderLayer(8, 2, layer));
+    const [t, s] = [input([2, 4, 8]), input([2, 3, 8], 1)];
+    check(golden['decoder layer'], m, [t, s], () => m.forward(t, s, { tgtMask: causal, tgtIsCausal: true }));
+  });
+
+  it('TransformerDecoderLayer with norms first and no biases', () => {
+    const m = fill(new nn.TransformerDecoderLayer(8, 2, { ...layer, normFirst: true, bias: false }));
+    const [t, s] = [input([2, 4, 8]), input([2, 3, 8], 1)];
+    check(golden['decoder layer norm first'], m, [t, s], () => m.forward(t, s));
+  });
+
+  it('TransformerEncoder', () => {
+    const make = (): nn.TransformerEncoderLayer => new nn.TransformerEncoderLayer(8, 2, layer);
+    const m = fill(new nn.TransformerEncoder(make, 2, { norm: new nn.LayerNorm(8) }));
+    const x = input([2, 4, 8]);
+    check(golden.encoder, m, [x], () => m.forward(x));
+  });
+});
+
+describe('modules that PyTorch has in other words', () => {
+  it('TransformerDecoder is its layers one after the other', () => {
+    const m = new nn.TransformerDecoder(() => new nn.TransformerDecoderLayer(8, 2, { dropout: 0 }), 2);
+    const [t, s] = [gp.randn([2, 3, 8]), gp.randn([2, 5, 8])];
+    const [first, second] = [...m.layers];
+    expect(m.forward(t, s).toArray()).toEqual(second!.forward(first!.forward(t, s), s).toArray());
+  });
+
+  it('attention drops weights while training only', () => {
+    gp.manualSeed(1);
+    const m = new nn.MultiheadAttention(8, 2, { dropout: 0.5 });
+    const x = gp.randn([2, 4, 8]);
+    expect(m.forward(x).toArray()).not.toEqual(m.forward(x).toArray());
+    m.eval();
+    expect(m.forward(x).toArray()).toEqual(m.forward(x).toArray());
+  });
+
+  it('sizes that do not fit are named', () => {
+    expect(() => new nn.MultiheadAttention(10, 4)).toThrow(/embedDim must be a multiple of numHeads, got 10 and 4/);
+    const m = new nn.MultiheadAttention(8, 2);
+    expect(() => m.forward(gp.randn([2, 4, 8]), { key: gp.randn([3, 4, 8]) })).toThrow(/\[batch, time, width\]/);
+    expect(() => m.forward(gp.randn([2, 4, 8]), { keyPaddingMask: gp.zeros([8]) })).toThrow(/keyPaddingMask must be/);
+    expect(() => new nn.Embedding(3, 2, { paddingIdx: 3 })).toThrow(/paddingIdx must be a row/);
+    expect(() => new nn.LayerNorm(4, { eps: 0 })).toThrow(/eps must be finite and > 0/);
+  });
+});
+
+describe('losses as modules', () => {
+  const logits = gp.randn([4, 3], { dtype: 'f64' });
+  const ids = gp.tensor([0, 2, 1, 2], { dtype: 'i64' });
+  const target = gp.rand([4, 3], { dtype: 'f64' });
+  const weight = gp.tensor([1, 2, 3], { dtype: 'f64' });
+
+  it('are the functions with options kept', () => {
+    const pairs: readonly (readonly [Tensor, Tensor])[] = [
+      [
+        new nn.CrossEntropyLoss({ weight, labelSmoothing: 0.1 }).forward(logits, ids),
+        gp.crossEntropy(logits, ids, { weight, labelSmoothing: 0.1 }),
+      ],
+      [new nn.NLLLoss({ weight }).forward(logits, ids), gp.nllLoss(logits, ids, { weight })],
+      [new nn.MSELoss({ reduction: 'sum' }).forward(logits, target), gp.mseLoss(logits, target, { reduction: 'sum' })],
+      [new nn.L1Loss().forward(logits, target), gp.l1Loss(logits, target)],
+      [new nn.SmoothL1Loss({ beta: 0.3 }).forward(logits, target), gp.smoothL1Loss(logits, target, { beta: 0.3 })],
+      [new nn.HuberLoss({ delta: 0.3 }).forward(logits, target), gp.huberLoss(logits, target, { delta: 0.3 })],
+      [new nn.BCELoss().forward(target, target), gp.binaryCrossEntropy(target, target)],
+      [
+        new nn.BCEWithLogitsLoss({ posWeight: weight }).forward(logits, target),
+        gp.binaryCrossEntropyWithLogits(logits, target, { posWeight: weight }),
+      ],
+    ];
+    for (const [got, want] of pairs) expect(got.item()).toBe(want.item());
+  });
+
+  it('carry weights to another dtype', () => {
+    const loss = new nn.CrossEntropyLoss({ weight }).to('f32');
+    expect(loss.forward(logits.cast('f32'), ids).dtype).toBe('f32');
+  });
 });
