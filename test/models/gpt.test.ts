@@ -1,0 +1,176 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import * as gp from '../../lib/index.js';
+import { GPT, sampleToken, tokenLoss } from '../../lib/models/index.js';
+import { generateTokens } from '../../lib/models/generate.js';
+
+const config = { vocab: 11, block: 8, layers: 2, heads: 2, width: 16 };
+const ids = gp.tensor([[1, 5, 2, 9, 0, 3], [4, 4, 4, 4, 4, 4]], { dtype: 'i64' }); // prettier-ignore
+const targets = gp.tensor([[5, 2, 9, 0, 3, 7], [4, 4, 4, 4, 4, 4]], { dtype: 'i64' }); // prettier-ignore
+
+beforeEach(() => gp.manualSeed(7));
+
+describe('a GPT', () => {
+  it("has nanoGPT's names and shapes, the tied weight once", () => {
+    const names = new GPT(config).namedParameters().map(([name, p]) => `${name} ${p.shape.join('×')}`);
+    const block = (i: number): string[] => [
+      `transformer.h.${i}.ln_1.weight 16`,
+      `transformer.h.${i}.attn.c_attn.weight 48×16`,
+      `transformer.h.${i}.attn.c_proj.weight 16×16`,
+      `transformer.h.${i}.ln_2.weight 16`,
+      `transformer.h.${i}.mlp.c_fc.weight 64×16`,
+      `transformer.h.${i}.mlp.c_proj.weight 16×64`,
+    ];
+    const ends = ['transformer.wte.weight 11×16', 'transformer.wpe.weight 8×16', 'transformer.ln_f.weight 16'] as const;
+    expect(names).toEqual([ends[0], ends[1], ...block(0), ...block(1), ends[2]]);
+    const untied = new GPT({ ...config, tied: false, bias: true }).namedParameters().map(([name]) => name);
+    expect(untied).toContain('lm_head.weight');
+    expect(untied).toContain('transformer.h.1.attn.c_attn.bias');
+    expect(untied).not.toContain('lm_head.bias');
+    expect(Object.keys(new GPT(config).stateDict())).toContain('lm_head.weight');
+  });
+
+  it('starts near the loss of guessing: in [0.5, 1.5] · ln V', () => {
+    const loss = new GPT(config).loss(ids, targets).item();
+    expect(loss).toBeGreaterThan(0.5 * Math.log(11));
+    expect(loss).toBeLessThan(1.5 * Math.log(11));
+  });
+
+  it('starts with the deviations of its initialisation', () => {
+    const model = new GPT({ ...config, vocab: 64, width: 128, layers: 8, heads: 4 });
+    const deviation = (name: string): number => {
+      const values = model.stateDict()[name]!.data('f64');
+      return Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
+    };
+    // 0.02 and 0.02/√16; 5 % is more than four standard errors for 16,384 values.
+    expect(Math.abs(deviation('transformer.h.3.attn.c_attn.weight') / 0.02 - 1)).toBeLessThan(0.05);
+    expect(Math.abs(deviation('transformer.h.3.attn.c_proj.weight') / 0.005 - 1)).toBeLessThan(0.05);
+    expect(Math.abs(deviation('transformer.h.3.mlp.c_proj.weight') / 0.005 - 1)).toBeLessThan(0.05);
+  });
+
+  it('does not look ahead: a later token changes no earlier logits', () => {
+    const model = new GPT(config).eval();
+    const other = gp.tensor([[1, 5, 2, 9, 8, 8], [4, 4, 4, 4, 8, 8]], { dtype: 'i64' }); // prettier-ignore
+    const before = (x: gp.Tensor): unknown => model.forward(x).narrow(1, 0, 4).toArray();
+    expect(before(other)).toEqual(before(ids));
+    expect(model.forward(other).toArray()).not.toEqual(model.forward(ids).toArray());
+  });
+
+  it('knows positions: a repeated token gets different logits (spread above 1e-3), unless positions are alike', () => {
+    const model = new GPT(config).eval();
+    const spread = (): number => {
+      const rows = model.forward(ids).select(0, 1).toArray(2);
+      return Math.max(...rows.flatMap((row) => row.map((value, v) => Math.abs(value - rows[0]![v]!))));
+    };
+    expect(spread()).toBeGreaterThan(1e-3);
+    gp.noGrad(() => {
+      model.transformer.wpe.weight.fill_(0);
+    });
+    expect(spread()).toBeLessThan(1e-5);
+  });
+
+  it('gives every parameter a gradient, tied and untied, with and without biases', () => {
+    for (const tied of [true, false]) {
+      for (const bias of [true, false]) {
+        const model = new GPT({ ...config, tied, bias });
+        expect(gp.audit(model, (m) => m.loss(ids, targets)).findings).toEqual([]);
+      }
+    }
+  });
+
+  it('has gradients that agree with central differences in f64, every parameter', () => {
+    const model = new GPT({ vocab: 5, block: 3, layers: 2, heads: 2, width: 8, bias: true });
+    const x = gp.tensor([[1, 4, 0], [2, 3, 3]], { dtype: 'i64' }); // prettier-ignore
+    expect(gp.gradcheck(model, [x], { throws: false }).findings).toEqual([]);
+  });
+
+  it('keeps its head tied through saving and loading', () => {
+    const model = new GPT(config);
+    const other = new GPT(config);
+    other.loadStateDict(model.stateDict());
+    expect(other.lm_head.weight).toBe(other.transformer.wte.weight);
+    expect(other.loss(ids, targets).item()).toBe(model.loss(ids, targets).item());
+  });
+
+  it('drops activations in training only', () => {
+    const model = new GPT({ ...config, dropout: 0.5 });
+    const [a, b] = [model.forward(ids).toArray(), model.forward(ids).toArray()];
+    expect(a).not.toEqual(b);
+    model.eval();
+    expect(model.forward(ids).toArray()).toEqual(model.forward(ids).toArray());
+  });
+
+  it('refuses sequences longer than its block, ids outside its vocabulary, and impossible sizes', () => {
+    const model = new GPT(config);
+    expect(() => model.forward(gp.zeros([1, 9], { dtype: 'i64' }))).toThrow('T <= 8');
+    expect(() => model.forward(gp.tensor([[11]], { dtype: 'i64' }))).toThrow(/11/);
+    expect(() => new GPT({ ...config, heads: 3 })).toThrow('multiple of heads');
+    expect(() => new GPT({ ...config, layers: 0 })).toThrow('layers must be');
+  });
+
+  it('memorises a sentence', () => {
+    const model = new GPT(config);
+    const optimizer = new gp.optim.AdamW(model.parameters(), { lr: 3e-3 });
+    for (let i = 0; i < 150; i++) {
+      optimizer.zeroGrad();
+      model.loss(ids, targets).backward();
+      optimizer.step();
+    }
+    expect(model.loss(ids, targets).item()).toBeLessThan(0.05);
+    expect(model.generate([1], { maxNewTokens: 6, temperature: 0 })).toEqual([5, 2, 9, 0, 3, 7]);
+  });
+});
+
+describe('generation', () => {
+  it('is the same for the same seed, restores the mode, and does not touch the random stream', () => {
+    const model = new GPT({ ...config, dropout: 0.2 });
+    const before = gp.getRngState();
+    const run = (seed: number): number[] => model.generate([3], { maxNewTokens: 20, seed });
+    expect(run(5)).toEqual(run(5));
+    expect(run(5)).not.toEqual(run(6));
+    expect([model.training, gp.getRngState()]).toEqual([true, before]);
+  });
+
+  it('sees at most the last block of tokens', () => {
+    const lengths: number[] = [];
+    const logits = (x: gp.Tensor): gp.Tensor => {
+      lengths.push(x.shape[1]!);
+      return gp.zeros([1, x.shape[1]!, 3]);
+    };
+    generateTokens(logits, 4, [0, 1], { maxNewTokens: 4 }, 'cpu');
+    expect(lengths).toEqual([2, 3, 4, 4]);
+  });
+
+  it('draws with the probabilities of softmax, within the top k', () => {
+    const logits = [Math.log(0.5), Math.log(0.3), Math.log(0.2)];
+    const draw = (u: number, topK?: number, temperature = 1): number => sampleToken(logits, temperature, topK, u);
+    expect([0, 0.49, 0.51, 0.79, 0.81, 0.999].map((u) => draw(u))).toEqual([0, 0, 1, 1, 2, 2]);
+    expect([0.62, 0.63, 0.999].map((u) => draw(u, 2))).toEqual([0, 1, 1]); // 0.5 / 0.8 = 0.625
+    expect(draw(0.999, 1)).toBe(0);
+    expect(draw(0.999, undefined, 0)).toBe(0);
+    // At temperature 0.5 the probabilities are as 0.25, 0.09, 0.04: borders at 0.658 and 0.895.
+    expect([0.65, 0.66, 0.89, 0.9].map((u) => draw(u, undefined, 0.5))).toEqual([0, 1, 1, 2]);
+    expect(() => sampleToken([NaN, 1], 1, undefined, 0)).toThrow('not finite');
+  });
+
+  it('refuses wrong settings', () => {
+    const model = new GPT(config);
+    expect(() => model.generate([], { maxNewTokens: 1 })).toThrow('at least one token');
+    expect(() => model.generate([1], { maxNewTokens: 1, temperature: -1 })).toThrow('temperature must be');
+    expect(() => model.generate([1], { maxNewTokens: 1, topK: 0 })).toThrow('topK must be');
+  });
+});
+
+describe('the token loss', () => {
+  it('is the mean negative log-likelihood, computed independently', () => {
+    const logits = gp.randn([2, 6, 11]);
+    let sum = 0;
+    const flat = logits.reshape([12, 11]).toArray(2);
+    const wanted = targets.reshape([12]).toArray(1);
+    flat.forEach((row, i) => {
+      const max = Math.max(...row);
+      sum += max + Math.log(row.reduce((s, v) => s + Math.exp(v - max), 0)) - row[wanted[i]!]!;
+    });
+    expect(tokenLoss(logits, targets).item()).toBeCloseTo(sum / 12, 5);
+    expect(tokenLoss(gp.zeros([2, 6, 11]), targets).item()).toBeCloseTo(Math.log(11), 6);
+  });
+});
