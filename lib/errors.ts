@@ -88,7 +88,7 @@ export function isError(error: unknown, code?: ErrorCode): error is GradproofErr
   return code === undefined || ('code' in error && error.code === code);
 }
 
-/** The candidate closest to `word` (edit distance at most a third of its length), for "did you mean" hints. */
+/** The candidate closest to `word` (edit distance at most a third of its length, swapped neighbours counted once), for "did you mean" hints. */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
@@ -102,14 +102,19 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
+/** Optimal string alignment: insertions, deletions, substitutions, and swaps of neighbours count 1 each. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const substitute = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitute, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      let best = Math.min(substitute, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) best = Math.min(best, before[j - 2]! + 1);
+      next.push(best);
     }
+    before = row;
     row = next;
   }
   return row[b.length] ?? 0;

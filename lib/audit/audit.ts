@@ -89,7 +89,8 @@ function measure(gradient: Tensor): { readonly norm: number; readonly nonzero: n
 export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, options: AuditOptions = {}): AuditReport {
   const named = model.namedParameters();
   const parameters = named.map(([, parameter]) => parameter);
-  const before = parameters.map((parameter) => parameter.grad);
+  // The slots themselves: what stands there may be a gradient that a captured step used up, which nobody can read.
+  const before = parameters.map(({ gradient }) => gradient);
   const flow = new Provenance(parameters);
   const outer = state.recorder;
   state.recorder = flow;
@@ -106,10 +107,10 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
   const leaves = leavesBelow(root);
   const value = numbersOf(readRaw(root), root.dtype)[0] ?? NaN;
   const strangers = [...leaves].filter(([leaf]) => !parameters.some((parameter) => parameter === leaf));
-  const strangerGrads = strangers.map(([leaf]) => leaf.grad);
+  const strangerGrads = strangers.map(([leaf]) => leaf.gradient);
   const flows: ParameterFlow[] = [];
   try {
-    for (const parameter of parameters) parameter.grad = null;
+    for (const parameter of parameters) parameter.gradient = null;
     if (root.requiresGrad) backward(root);
     named.forEach(([name, parameter], i) => {
       const gradient = parameter.grad;
@@ -123,8 +124,8 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
       flows.push({ name, shape: parameter.shape, frozen, norm, nonzero, finding });
     });
   } finally {
-    parameters.forEach((parameter, i) => (parameter.grad = before[i] ?? null));
-    strangers.forEach(([leaf], i) => (leaf.grad = strangerGrads[i] ?? null));
+    parameters.forEach((parameter, i) => (parameter.gradient = before[i] ?? null));
+    strangers.forEach(([leaf], i) => (leaf.gradient = strangerGrads[i] ?? null));
   }
   const findings = [
     ...group(flows, flow),

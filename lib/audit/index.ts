@@ -1,4 +1,5 @@
 /** Proof that gradients flow: the audit, movement of parameters, subjects. */
+export { checkOp, type OpCheck } from './check_ops.js';
 export {
   audit,
   type AuditOptions,

@@ -14,6 +14,8 @@ export interface SubjectParts<M extends Module = Module> {
 
 export interface Subject {
   readonly kind: 'gradproof.subject';
+  /** The module class of the copy of the package that declared it. */
+  readonly base: unknown;
   /** Builds the parts afresh. */
   open(): Promise<SubjectParts>;
 }
@@ -22,6 +24,7 @@ export interface Subject {
 export function defineSubject<M extends Module>(make: () => SubjectParts<M> | Promise<SubjectParts<M>>): Subject {
   return {
     kind: 'gradproof.subject',
+    base: Module,
     async open() {
       const parts = await make();
       const { module, loss, inputs } = parts;
@@ -60,7 +63,12 @@ export function isSubject(value: unknown): value is Subject {
 /** The subject that a loaded file exports by default; ERR_SUBJECT says what is there instead. */
 export function subjectOf(module: unknown, file: string): Subject {
   const found = typeof module === 'object' && module !== null && 'default' in module ? module.default : undefined;
-  if (isSubject(found)) return found;
+  if (isSubject(found)) {
+    if (found.base === Module) return found;
+    throw new GradproofError('ERR_TWO_COPIES', `${file} uses another loaded copy of gradproof than this command`, {
+      hint: 'Run `npm ls gradproof` and keep one version; load the file as an ES module ("type": "module", or .mts).',
+    });
+  }
   throw new GradproofError(
     'ERR_SUBJECT',
     `the default export of ${file} must be gp.defineSubject(…), got ${typeof found}`,

@@ -88,6 +88,21 @@ describe('the audit', () => {
     expect(model.a.weight.grad).toBe(null);
   });
 
+  it('works after captured steps, whose gradients nobody can read, and leaves them so', () => {
+    const model = new Net('whole');
+    const optimizer = new gp.optim.SGD(model.parameters(), { lr: 0.01 });
+    const step = gp.compile((input: gp.Tensor) => {
+      optimizer.zeroGrad();
+      const loss = model.forward(input).square().sum();
+      loss.backward();
+      optimizer.step();
+      return loss;
+    });
+    for (let i = 0; i < 4; i++) step(x);
+    expect(audit(model, (m) => m.forward(x).square().sum()).findings).toEqual([]);
+    expect(() => model.a.weight.grad).toThrow('used up');
+  });
+
   it('needs a loss with one element', () => {
     expect(() => audit(new Net('whole'), (m) => m.forward(x))).toThrow('one element, got shape [2, 2]');
   });
