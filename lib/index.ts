@@ -53,3 +53,4 @@ export { setNumThreads, getNumThreads } from './native/threads.js';
 export * as train from './train/index.js';
 export { audit, type AuditReport, type AuditOptions, type Finding } from './audit/index.js';
 export { defineSubject, type Subject } from './audit/index.js';
+export * as models from './models/index.js';

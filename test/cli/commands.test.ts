@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { defaultText } from '../../lib/cli/root.js';
+import { Place, root, small } from './harness.js';
+
+const place = new Place();
+
+describe('gradproof gradcheck', () => {
+  it('passes a sound subject and fails one whose gradient is wrong, naming the parameter', () => {
+    const subject = (loss: string): string => `
+      import * as gp from ${JSON.stringify(join(root, 'lib/index.ts'))};
+      const x = gp.tensor([[1, 2], [3, -1]]);
+      const wrong = gp.customFunction({
+        forward: (ctx, a) => { ctx.saveForBackward(a); return a.square(); },
+        backward: (ctx, dy) => dy.mul(ctx.savedTensors[0]).mul(3),
+      });
+      export default gp.defineSubject(() => ({ module: new gp.nn.Linear(2, 2), loss: (m) => ${loss}, inputs: { x } }));`;
+    place.write('good.mts', subject('m.forward(x).square().sum()'));
+    place.says(0, '2 parameters compared', 'gradcheck', 'good.mts');
+    place.write('bad.mts', subject('wrong(m.forward(x)).sum()'));
+    place.says(1, 'weight: wrong', 'gradcheck', 'bad.mts');
+    place.write('none.mts', 'export default 3;');
+    place.refuses(1, 'defineSubject', 'gradcheck', 'none.mts');
+    place.refuses(1, 'cannot load', 'gradcheck', 'missing.mts');
+  });
+
+  it('checks an op by its name, and guesses one', () => {
+    place.says(0, '1 passed, 0 failed', 'gradcheck', '--op', 'matmul');
+    place.refuses(2, "Did you mean 'matmul'?", 'gradcheck', '--op', 'matmull');
+  });
+});
+
+describe('gradproof', () => {
+  it('doctor shows versions, instruction set, threads and the places it looked in', () => {
+    const { code, out } = place.run('doctor');
+    expect(code).toBe(0);
+    for (const words of [
+      /Node\.js +v\d/,
+      /instruction set +\w/,
+      /threads +\d/,
+      /huge pages/,
+      /gradproof\.node +loaded/,
+      /cuda +\S/,
+    ]) {
+      expect(out).toMatch(words);
+    }
+    expect(JSON.parse(place.run('doctor', '--json').out)).toHaveProperty('Devices.cpu');
+  });
+
+  it('guesses commands and options, and explains itself', () => {
+    place.refuses(2, "Did you mean 'train'?", 'trian');
+    place.refuses(2, 'Did you mean --steps?', 'train', '--stepz', '3');
+    place.refuses(2, 'multiple of --heads', 'train', '--heads', '3', '--width', '16');
+    place.refuses(2, 'takes no argument', 'train', 'text.txt');
+    place.says(2, 'Exit codes');
+    expect(place.run('--version').out).toMatch(/^\d+\.\d+\.\d+/);
+    const help = place.run('--help').out;
+    for (const command of ['train', 'generate', 'gradcheck', 'doctor']) {
+      expect(help).toContain(`gradproof ${command}`);
+      place.says(0, '--help', command, '--help');
+    }
+  });
+
+  it('says 3 when a device is not there', () => {
+    place.refuses(3, "'nonsense'", 'train', '--data', place.text, '--out', 'gpu', '--device', 'nonsense', ...small);
+  });
+});
+
+describe('the default text', () => {
+  it("is the project's own source and documentation in a clone, its documentation elsewhere", () => {
+    expect(defaultText(root).source).toContain('source');
+    expect(defaultText(root).text).toContain('The main job');
+    expect(() => defaultText(place.at('installed'))).toThrow('no documentation');
+  });
+});

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { readMetrics, SafetensorsFile } from '../../lib/io/index.js';
+import { Place, program, small } from './harness.js';
+
+const place = new Place();
+
+describe('gradproof train', () => {
+  it('leaves a run folder with everything in it, samples, and a proof that holds', async () => {
+    const how = ['--steps', '60', '--eval-every', '20', '--lr', '0.01', '--sample', '50', ...small];
+    const { code, out, err } = place.run('train', '--data', place.text, '--out', 'whole', ...how);
+    expect([code, err]).toEqual([0, '']);
+    for (const line of [
+      /step +20\/60 {2}loss \d/,
+      /ok {2}gradient flow/,
+      /ok {2}movement/,
+      /ok {2}gradcheck/,
+      /sample/,
+    ]) {
+      expect(out).toMatch(line);
+    }
+    expect(out).not.toContain('\x1b');
+    for (const file of ['config.json', 'metrics.jsonl', 'curves.svg', 'report.html', 'checkpoint/state.json']) {
+      expect(existsSync(place.at('whole', file))).toBe(true);
+    }
+    const file = await SafetensorsFile.open(place.at('whole', 'checkpoint', 'model.safetensors'));
+    expect(file.names).toContain('transformer.h.0.attn.c_attn.weight');
+    await file.close();
+    const lines = readMetrics(place.at('whole', 'metrics.jsonl'));
+    expect(lines).toHaveLength(60);
+    expect(Number(lines[59]?.['loss'])).toBeLessThan(Number(lines[0]?.['loss']) - 0.5);
+    expect(readFileSync(place.at('whole', 'report.html'), 'utf8')).toContain('The proof holds.');
+  });
+
+  it('refuses to write over a run', () => {
+    place.refuses(2, '--resume whole', 'train', '--data', place.text, '--out', 'whole', '--steps', '5', ...small);
+  });
+
+  it('stops at Ctrl-C with a checkpoint, and goes on bit for bit', async () => {
+    const how = '--steps 400 --eval-every 100 --dropout 0.1 --sample 0 --no-proof'.split(' ');
+    const common = ['--data', place.text, ...how, ...small];
+    place.says(0, 'done', 'train', '--out', 'one', ...common);
+    const child = spawn(process.execPath, [...program, 'train', '--out', 'two', ...common], { cwd: place.folder });
+    let out = '';
+    let asked = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+      if (!asked && out.includes('step 100/400')) asked = child.kill('SIGINT');
+    });
+    const code = await new Promise((done) => child.on('close', done));
+    expect(out).toContain('stopped at step');
+    expect(code).toBe(130);
+    const stopped = readMetrics(place.at('two', 'metrics.jsonl')).length;
+    expect(stopped).toBeGreaterThanOrEqual(100);
+    expect(stopped).toBeLessThan(400);
+    place.says(0, 'resumed', 'train', '--resume', 'two', '--sample', '0', '--no-proof');
+    expect(place.losses('two')).toEqual(place.losses('one'));
+    for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+      expect(place.checkpoint('two', file).equals(place.checkpoint('one', file))).toBe(true);
+    }
+  }, 120_000);
+
+  it('goes on only with the text and the settings that it began with', () => {
+    const other = place.write('other.txt', 'something else entirely, '.repeat(50));
+    place.refuses(1, 'not the one', 'train', '--resume', 'whole', '--data', other);
+    place.refuses(2, '--lr cannot change', 'train', '--resume', 'whole', '--lr', '0.1');
+    place.refuses(1, 'no such file', 'train', '--resume', 'nowhere');
+  });
+});
+
+describe('gradproof generate', () => {
+  it('continues a prompt with characters of the vocabulary, the same for the same seed', () => {
+    const write = (...more: string[]): string =>
+      place.run('generate', 'whole', '--prompt', 'to be', '--length', '40', ...more).out;
+    expect(write()).toHaveLength('to be'.length + 40 + 1);
+    expect(write()).toBe(write());
+    expect(write('--seed', '1')).not.toBe(write());
+    place.refuses(1, '"§" at position 0', 'generate', 'whole', '--prompt', '§');
+    place.refuses(2, 'needs the folder of a run', 'generate');
+  });
+});
