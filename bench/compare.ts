@@ -35,10 +35,10 @@ class Rival {
   }
 
   async #answer(): Promise<Readonly<Record<string, unknown>>> {
-    const { value, done } = await this.#lines.next();
-    if (done === true) throw new Error('the rival ended; see its message above');
-    const parsed: unknown = JSON.parse(value);
-    if (typeof parsed !== 'object' || parsed === null) throw new Error(`the rival said ${value}`);
+    const line = await this.#lines.next();
+    if (line.done === true) throw new Error('the rival ended; see its message above');
+    const parsed: unknown = JSON.parse(line.value);
+    if (typeof parsed !== 'object' || parsed === null) throw new Error(`the rival said ${line.value}`);
     return Object.fromEntries(Object.entries(parsed));
   }
 
@@ -65,12 +65,12 @@ for (const workload of values.what.split(',')) {
     const ours = prepare(workload, mode === 'eager' ? 'eager' : ('captured' satisfies Mode));
     const rival = new Rival(workload, rivalMode);
     const name = await rival.ready();
-    const [warm = 1] = timed(ours, 5).slice(-1);
+    const [warm = 1] = timed(ours.run, 5).slice(-1);
     const [rivalWarm = 1] = (await rival.run(3)).slice(-1);
     const mine: number[] = [];
     const theirs: number[] = [];
     for (let round = 0; round < Number(values.rounds); round++) {
-      mine.push(...timed(ours, stepsFor(warm, 400)));
+      mine.push(...timed(ours.run, stepsFor(warm, 400)));
       theirs.push(...(await rival.run(stepsFor(rivalWarm, 400))));
     }
     rival.quit();

@@ -4,16 +4,28 @@ import { workloads, type Workload } from './workloads.js';
 
 export type Mode = 'eager' | 'captured';
 
+export interface Prepared {
+  readonly run: () => void;
+  /** The captured program; not there before the third call of a captured step, nor for an eager one. */
+  readonly program: gp.Program | undefined;
+}
+
 /** One step of a workload in a mode, ready to be timed. */
-export function prepare(name: string, mode: Mode): () => void {
+export function prepare(name: string, mode: Mode): Prepared {
   const make = workloads[name];
   if (make === undefined)
     throw new RangeError(`unknown workload '${name}'; there are ${Object.keys(workloads).join(', ')}`);
   gp.manualSeed(0);
   const { step, inputs }: Workload = make();
-  const run = mode === 'captured' ? gp.compile(step) : step;
-  return () => {
-    run(...inputs);
+  if (mode === 'eager') {
+    return { run: () => void step(...inputs), program: undefined };
+  }
+  const compiled = gp.compile(step);
+  return {
+    run: () => void compiled(...inputs),
+    get program() {
+      return compiled.programs[0];
+    },
   };
 }
 

@@ -1,10 +1,12 @@
 /**
- * npm run bench -- [--what a,b,c] [--mode eager,captured] [--threads 2] [--seconds 3] [--json]
- * Times our own steps: median and spread per workload and mode, after a warm-up.
+ * npm run bench -- [--what a,b,c] [--mode eager,captured] [--threads 2] [--seconds 3] [--json] [--profile]
+ * Times our own steps: median and spread per workload and mode, after a warm-up. --profile adds where the captured
+ * step's time goes: the kernels by op and result, those that take most first.
  */
 import { parseArgs } from 'node:util';
 import * as gp from '../lib/index.js';
 import { prepare, stepsFor, timed, type Mode } from './harness.js';
+import { profile } from './profile.js';
 import { spread } from './statistics.js';
 import { workloads } from './workloads.js';
 
@@ -15,6 +17,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
   },
 });
 
@@ -23,9 +26,9 @@ const rows = [];
 for (const workload of values.what.split(',')) {
   for (const mode of values.mode.split(',').filter((word): word is Mode => word === 'eager' || word === 'captured')) {
     const step = prepare(workload, mode);
-    const [warm = 1] = timed(step, 4).slice(-1);
-    timed(step, stepsFor(warm, 300));
-    const { median, low, high, count } = spread(timed(step, stepsFor(warm, 1000 * Number(values.seconds))));
+    const [warm = 1] = timed(step.run, 4).slice(-1);
+    timed(step.run, stepsFor(warm, 300));
+    const { median, low, high, count } = spread(timed(step.run, stepsFor(warm, 1000 * Number(values.seconds))));
     rows.push({
       workload,
       mode,
@@ -39,6 +42,8 @@ for (const workload of values.what.split(',')) {
       console.log(
         `${workload.padEnd(3)} ${mode.padEnd(9)} ${median.toFixed(3).padStart(10)} ms  [${low.toFixed(3)} – ${high.toFixed(3)}]  ${String(count)} steps`,
       );
+    if (values.profile && mode === 'captured' && step.program !== undefined)
+      console.log(profile(step.program, () => timed(step.run, stepsFor(warm, 1000 * Number(values.seconds)))));
   }
 }
 if (values.json) console.log(JSON.stringify(rows, null, 1));

@@ -162,7 +162,9 @@ int32_t Program::read_instructions(const double *p, const double *end, size_t co
   for (size_t s = 0; s < slots_.size(); s++) {
     char *data = slots_[s].data;
     slots_[s].data = nullptr;
-    if (data != nullptr) bind(s, data);
+    // Externals and outputs get an address that no run uses: a workspace may depend on whether an operand is there, and
+    // a null pointer says that it is not.
+    bind(s, data != nullptr ? data : reinterpret_cast<char *>(64));
   }
   nanoseconds_.assign(instructions_.size(), 0);
   return GP_OK;

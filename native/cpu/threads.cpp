@@ -98,7 +98,8 @@ struct Pool {
 
   std::mutex serial;  // one region at a time; also guards everything below
   std::vector<std::thread> workers;
-  int wanted = 0;  // threads including the caller; 0: not decided yet
+
+  std::atomic<int> wanted{0};  // threads including the caller; 0: not decided yet
 };
 
 // Allocated once and never destroyed: a static destructor would run while threads still use it.
@@ -175,8 +176,7 @@ void end_workers(Pool &p) {
 }
 
 void fit_workers(Pool &p) {
-  if (p.wanted == 0) p.wanted = default_threads();
-  size_t want = static_cast<size_t>(p.wanted - 1);
+  size_t want = static_cast<size_t>(thread_count() - 1);
   if (p.workers.size() == want) return;
   if (p.workers.size() > want) end_workers(p);
   try {
@@ -204,11 +204,14 @@ void join(Pool &p) {
 
 }  // namespace
 
+// Without the lock: tiles ask too, while the region's caller holds it.
 int thread_count() {
-  Pool &p = pool();
-  std::lock_guard<std::mutex> lock(p.serial);
-  if (p.wanted == 0) p.wanted = default_threads();
-  return p.wanted;
+  std::atomic<int> &wanted = pool().wanted;
+  int count = wanted.load(std::memory_order_relaxed);
+  if (count != 0) return count;
+  int none = 0;
+  count = default_threads();
+  return wanted.compare_exchange_strong(none, count, std::memory_order_relaxed) ? count : none;
 }
 
 void set_thread_count(int count) {

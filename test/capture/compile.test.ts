@@ -47,6 +47,15 @@ describe('a captured step', () => {
     });
   }
 
+  it('has scratch for the kernels that its bound operands make necessary', () => {
+    gp.manualSeed(3);
+    const [weight, bias, x] = [gp.randn([96, 1024]), gp.randn([96]), gp.randn([300, 1024])];
+    const forward = (input: Tensor): Tensor => gp.linear(input, weight, { bias });
+    const step = gp.compile(forward);
+    for (let call = 0; call < 3; call++) expect(step(x).data()).toEqual(forward(x).data());
+    expect(step.programs).toHaveLength(1);
+  });
+
   it('runs from the third call without the JavaScript of the step', () => {
     const { data, step } = problem();
     let calls = 0;
