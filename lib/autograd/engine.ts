@@ -27,14 +27,18 @@ interface Wanted {
   readonly results: ReadonlyMap<Node, ReadonlySet<number>>;
 }
 
-/** Called instead of a rule when set (mutation testing, anomaly search); answers null to let the rule run. */
+/** Called instead of a rule when set (audit, mutation); `dys` are the gradients that arrived at the node's outputs. */
 export type RuleInterceptor = (
   node: Node,
   run: () => readonly (readonly (Tensor | null)[])[],
+  dys: readonly (Tensor | null)[],
 ) => readonly (readonly (Tensor | null)[])[];
 let interceptor: RuleInterceptor | null = null;
-export function interceptRules(next: RuleInterceptor | null): void {
+/** Sets (or with null removes) the interceptor; answers the one before, to be put back. */
+export function interceptRules(next: RuleInterceptor | null): RuleInterceptor | null {
+  const before = interceptor;
   interceptor = next;
+  return before;
 }
 
 /**
@@ -90,7 +94,8 @@ export function rootGradient(root: Tensor, gradient: Tensor | undefined): Tensor
   if (!root.requiresGrad) {
     throw new GradproofError(
       'ERR_NO_GRADIENT',
-      'the tensor has no gradient history: nothing that requires a gradient went into it',
+      'the tensor has no gradient history: nothing that requires a gradient went into it' +
+        (root.madeBy === null ? '' : ` (it is the result of '${root.madeBy.name}', call ${String(root.number)})`),
       {
         op: 'backward',
         hint: 'Was it detached, made under noGrad, or computed from data()?',
@@ -278,7 +283,7 @@ function step(
   );
   if (!wants.includes(true)) return;
   const call = (): (Tensor | null)[][] => ruleGradients(node, dys, wants, mode, grad);
-  const gradients = interceptor === null ? call() : interceptor(node, call);
+  const gradients = interceptor === null ? call() : interceptor(node, call, dys);
   let flat = 0;
   for (const list of gradients) {
     for (const g of list) {

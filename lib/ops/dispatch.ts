@@ -154,6 +154,12 @@ export function dispatch(
   givenAttrs: Attributes,
   deviceSpec: string | undefined,
 ): Inputs {
+  return state.interceptor === null
+    ? perform(op, given, givenAttrs, deviceSpec)
+    : state.interceptor(op, given, givenAttrs, deviceSpec, perform);
+}
+
+function perform(op: OpRecord, given: Inputs, givenAttrs: Attributes, deviceSpec: string | undefined): Inputs {
   let inputs: Inputs = op.inputs.length > 1 ? followDevice(given) : given;
   const device = deviceOf(op, inputs, deviceSpec);
   if (op.rng >= 0) inputs = inputs.map((input, i) => (i === op.rng ? generatorState(device) : input));
@@ -178,16 +184,32 @@ export function dispatch(
   } else if (op.reference !== undefined && op.dtypes.includes(key)) {
     if (op.gradient.kind === 'reference') {
       outputs = byReference(op, inputs, attrs);
+      stamp(op, outputs);
       state.recorder?.called?.(op, inputs, attrs, outputs);
       return outputs;
     }
     outputs = withoutGrad(() => byReference(op, inputs, attrs));
   } else throw noKernel(op, key, device);
 
+  stamp(op, outputs);
   if (state.grad && op.gradient.kind !== 'none' && someRequiresGrad(inputs)) tape(op, inputs, attrs, outputs);
   if (state.recorder !== null) state.recorder.called?.(op, inputs, attrs, outputs);
   if (op.outputs.length === 0) return [inputs[op.mutates[0]!]];
   return outputs;
+}
+
+let calls = 0;
+
+/** Provenance that costs nothing to keep: which op made a tensor, in which call. */
+function stamp(op: OpRecord, outputs: Inputs): void {
+  const number = ++calls;
+  for (let i = 0; i < outputs.length; i++) {
+    const output = outputs[i];
+    if (output instanceof Tensor) {
+      output.madeBy = op;
+      output.number = number;
+    } else if (output !== undefined) for (const t of output) [t.madeBy, t.number] = [op, number];
+  }
 }
 
 function pointwiseShape(op: OpRecord, inputs: Inputs): Shape {
@@ -278,6 +300,7 @@ function takeView(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
     return result;
   };
   const outputs: Inputs = [isViewList(views) ? views.map(make) : make(views)];
+  stamp(op, outputs);
   if (state.grad && op.gradient.kind !== 'none' && x.requiresGrad) tape(op, inputs, attrs, outputs);
   state.recorder?.called?.(op, inputs, attrs, outputs);
   return outputs;

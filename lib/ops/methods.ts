@@ -139,6 +139,7 @@ function toDevice(x: Tensor, spec: string): Tensor {
 const methods = {
   detach(this: Tensor): Tensor {
     const result = viewOf(this, this.shape, this.stride, this.offset);
+    state.recorder?.detached?.(this, result);
     return result;
   },
   clone(this: Tensor): Tensor {

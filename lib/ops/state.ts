@@ -20,7 +20,21 @@ export interface Recorder {
   hostRead?(tensor: Tensor, how: string): void;
   /** The host wrote values into a tensor (`tensor(data)`, `assign`). */
   hostWrite?(tensor: Tensor, how: string): void;
+  /** `detach()`: the same memory without history. */
+  detached?(input: Tensor, output: Tensor): void;
 }
+
+/** Runs one op as the gateway does. */
+export type Perform = (op: OpRecord, inputs: Inputs, attrs: Attributes, device: string | undefined) => Inputs;
+
+/** Stands between callers and the gateway: it may change what goes in and what comes out (audit, mutation). */
+export type Interceptor = (
+  op: OpRecord,
+  inputs: Inputs,
+  attrs: Attributes,
+  device: string | undefined,
+  perform: Perform,
+) => Inputs;
 
 /** One kernel call as the gateway made it. */
 export interface Launch {
@@ -36,7 +50,8 @@ export interface Launch {
 interface State {
   grad: boolean;
   recorder: Recorder | null;
+  interceptor: Interceptor | null;
   device: string;
 }
 
-export const state: State = { grad: true, recorder: null, device: 'cpu' };
+export const state: State = { grad: true, recorder: null, interceptor: null, device: 'cpu' };

@@ -38,6 +38,9 @@ export class Tensor {
   /** @internal */ storage: Storage;
   /** @internal The op that made this tensor, while the graph lives. */ node: GradNode | null = null;
   /** @internal Which output of `node` this is. */ slot = 0;
+  /** @internal The op that made this tensor (null: the host did), and the number of that call in this thread. */
+  madeBy: { readonly name: string } | null = null;
+  /** @internal */ number = 0;
   /** @internal */ leafRequiresGrad = false;
   /** @internal */ gradient: Tensor | null = null;
   /** @internal */ hooks: TensorHook[] | null = null;

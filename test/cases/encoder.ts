@@ -74,7 +74,7 @@ export class Encoder {
     const lcg = new Lcg(0x5eedn);
     const parameters = new Map<string, Tensor>();
     const put = (name: string, shape: readonly number[], values: Float64Array): void => {
-      parameters.set(name, gp.tensor(values, { dtype }).reshape(shape).contiguous().requiresGrad_());
+      parameters.set(name, new gp.nn.Parameter(gp.tensor(values, { dtype }).reshape(shape).contiguous()));
     };
     put('embedding', [WIDTH, WIDTH], lcg.values(WIDTH * WIDTH, 0.1));
     const scale = Math.sqrt(1 / 32);
@@ -142,6 +142,30 @@ export class Encoder {
     return x.reshape([SEQUENCE, HEADS, WIDTH / HEADS]).transpose(0, 1);
   }
 }
+
+/** The encoder as a module, so that audit and mutation can be run on it: the parameters keep their names. */
+export class EncoderModule extends gp.nn.Module {
+  readonly #encoder: Encoder;
+
+  constructor(dtype: DType = 'f32') {
+    super();
+    this.#encoder = new Encoder(dtype);
+    const groups = new Map<string, Record<string, Tensor>>();
+    for (const [name, parameter] of this.#encoder.parameters) {
+      const [group = '', key] = name.split('.');
+      if (key === undefined) Object.assign(this, { [group]: parameter });
+      else groups.set(group, { ...groups.get(group), [key]: parameter });
+    }
+    Object.assign(this, Object.fromEntries(groups));
+  }
+
+  override forward(cut?: Edge): Tensor {
+    return this.#encoder.loss(cut);
+  }
+}
+
+/** The reason why the key bias has no gradient, as audits want it declared. */
+export const KEY_BIAS = { parameter: 'k.b', because: 'softmax is shift invariant along the keys' };
 
 /** Names of parameters whose gradient is absent or at most `floor` in size. */
 export function withoutGradient(model: Encoder, floor: number): string[] {

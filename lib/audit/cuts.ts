@@ -1,0 +1,121 @@
+/**
+ * Where gradients are lost, read off the recorded graph. A parameter without a path of gradients to the loss may still
+ * have a path of values: the cut is the call on that path where history goes in and none comes out. Of several such calls
+ * the one is blamed whose repair alone would bring the gradient back (`x.sub(x.detach().amax())` cuts nothing); where two
+ * stand in a row, the first.
+ */
+import { isFloat } from '../tensor/dtype.js';
+import type { Call, Trace, Use } from './trace.js';
+
+export interface Cut {
+  readonly call: Call;
+  /** The call whose result was cut off, where there is one. */
+  readonly of: Call | undefined;
+  readonly because: string;
+  /** Positions of the parameters that hang behind it. */
+  readonly parameters: readonly number[];
+}
+
+export interface Fate {
+  /** 'alive' takes part in the gradient of the loss; 'dropped' was read, but no value of it reaches the loss. */
+  readonly state: 'alive' | 'severed' | 'dropped' | 'unused';
+  /** The last call that its values reached, for a dropped one. */
+  readonly last: Call | undefined;
+}
+
+export interface Flow {
+  readonly fates: readonly Fate[];
+  readonly cuts: readonly Cut[];
+  /** Calls on a path of values to the loss. */
+  readonly reaching: ReadonlySet<Call>;
+}
+
+/** Values from which the loss is reached through calls that `passes` lets through. */
+function reaches(trace: Trace, root: number, passes: (call: Call, use: Use) => boolean): Set<number> {
+  const reached = new Set<number>([root]);
+  const stack = [root];
+  for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
+    const value = trace.values[id]!;
+    const call = trace.calls[value.call];
+    const uses = call === undefined ? [] : call.uses.filter((use) => passes(call, use)).map((use) => use.value);
+    for (const next of uses) {
+      if (reached.has(next)) continue;
+      reached.add(next);
+      stack.push(next);
+    }
+  }
+  return reached;
+}
+
+/** A leaf over known memory carries its values on, but not its history. */
+function withOrigins(trace: Trace, reached: Set<number>, again: (root: number) => Set<number>): Set<number> {
+  for (const { id, from } of trace.values) {
+    if (from < 0 || !reached.has(id) || reached.has(from)) continue;
+    for (const more of again(from)) reached.add(more);
+  }
+  return reached;
+}
+
+export function analyse(trace: Trace, root: number, parameters: number): Flow {
+  const everything = (id: number): Set<number> => reaches(trace, id, () => true);
+  const influences = withOrigins(trace, everything(root), everything);
+  const gradient = (call: Call, use: Use): boolean =>
+    use.history && call.cut === undefined && call.outputs.some((id) => trace.values[id]!.history);
+  const alive = reaches(trace, root, gradient);
+  // what a gradient would pass if every history were whole
+  const passable = reaches(trace, root, (call) => call.cut === undefined);
+  const fates: Fate[] = [];
+  const victims = new Map<Call, number[]>();
+  for (let p = 0; p < parameters; p++) {
+    const { behind, last, used } = forward(trace, p);
+    if (alive.has(p) && trace.values[root]!.history) {
+      fates.push({ state: 'alive', last: undefined });
+      continue;
+    }
+    const cutting = trace.calls.filter(
+      (call) =>
+        call.uses.some((use) => behind.has(use.value) && (call.cut !== undefined || !use.history)) &&
+        call.outputs.some((id) => influences.has(id)),
+    );
+    const repairing = cutting.filter((call) => call.outputs.some((id) => passable.has(id)));
+    // a comparison or an argmax never had a gradient to give: it is blamed only where nothing else can be
+    const floating = repairing.filter((call) => call.outputs.some((id) => isFloating(trace, id)));
+    const culprits = floating.length > 0 ? floating : repairing;
+    const blamed = culprits.length > 0 ? culprits : cutting.slice(0, 1);
+    for (const call of blamed) victims.set(call, [...(victims.get(call) ?? []), p]);
+    if (blamed.length > 0) fates.push({ state: 'severed', last: undefined });
+    else fates.push({ state: used ? 'dropped' : 'unused', last });
+  }
+  const reaching = new Set(trace.calls.filter((call) => call.outputs.some((id) => influences.has(id))));
+  const cuts = [...victims]
+    .sort(([a], [b]) => a.index - b.index)
+    .map(([call, list]): Cut => {
+      const use = call.uses.find(({ value }) => behindAny(trace, value, list));
+      const producer = use === undefined ? undefined : trace.calls[trace.values[use.value]!.call];
+      const because = call.cut ?? 'its input came without its history';
+      return { call, of: producer, because, parameters: list };
+    });
+  return { fates, cuts, reaching };
+}
+
+function isFloating(trace: Trace, id: number): boolean {
+  return isFloat(trace.values[id]!.dtype);
+}
+
+/** Values that carry the parameter's history, and the last call that its values reached. */
+function forward(trace: Trace, parameter: number) {
+  const behind = new Set([parameter]);
+  let last: Call | undefined;
+  for (const call of trace.calls) {
+    if (!call.uses.some(({ value }) => behind.has(value))) continue;
+    last = call;
+    if (call.cut !== undefined) continue;
+    if (call.uses.some((use) => use.history && behind.has(use.value)))
+      for (const id of call.outputs) if (trace.values[id]!.history) behind.add(id);
+  }
+  return { behind, last, used: last !== undefined };
+}
+
+function behindAny(trace: Trace, value: number, parameters: readonly number[]): boolean {
+  return parameters.some((p) => forward(trace, p).behind.has(value));
+}

@@ -1,0 +1,198 @@
+/**
+ * The same program in f64, beside the program as it is: every tensor of the run has a twin, every op call at the gateway is
+ * made once more with the twins, and the backward pass runs on their graph. User code sees its own tensors only, so nothing
+ * it checks or branches on changes. The shadow answers what f32 cannot: whether a small gradient is a zero with rounding,
+ * and whether a gradient is right.
+ */
+import { backward } from '../autograd/backward.js';
+import { interceptRules } from '../autograd/engine.js';
+import { noteCustom } from '../autograd/function.js';
+import { withGrad } from '../autograd/modes.js';
+import { nextSequence } from '../autograd/tape.js';
+import { cast } from '../ops/memory.js';
+import type { Module } from '../nn/module.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../ops/define.js';
+import { getRngState, setRngState } from '../ops/generator.js';
+import { dispatch } from '../ops/dispatch.js';
+import { state, type Recorder } from '../ops/state.js';
+import { isDType, isFloat } from '../tensor/dtype.js';
+import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
+import { contiguousStrides } from '../tensor/shape.js';
+import { Tensor, viewOf } from '../tensor/tensor.js';
+import { withHooks } from './gateway.js';
+import { measure, valuesOf } from './measure.js';
+import type { Named } from './preserve.js';
+import { tensorsOf } from './trace.js';
+
+/** What came back to a call and what it passed on to its first input: largest absolute values. */
+export interface Passed {
+  readonly dy: number;
+  readonly dx: number | undefined;
+}
+
+export interface Shadow {
+  readonly loss: number;
+  /** Per parameter; undefined where none arrived. */
+  readonly gradients: readonly (Float64Array | undefined)[];
+  /** By call id. */
+  readonly passed: ReadonlyMap<string, Passed>;
+}
+
+export interface ShadowOptions {
+  /** Without it only the loss is computed. */
+  readonly backward: boolean;
+  /** Moves the twins of the parameters away from their values. */
+  readonly move?: ((parameter: number, values: Float64Array) => void) | undefined;
+}
+
+function leafOf(t: Tensor, values: Float64Array, requiresGrad: boolean): Tensor {
+  const { storage } = fromHost(values, 'f64', t.storage.device);
+  const leaf = new Tensor(storage, t.shape, contiguousStrides(t.shape), 0, 'f64');
+  leaf.leafRequiresGrad = requiresGrad;
+  return leaf;
+}
+
+/** As detach(), which would tell the recorder. */
+function withoutHistory(t: Tensor): Tensor {
+  return viewOf(t, t.shape, t.stride, t.offset);
+}
+
+function wideAttrs(attrs: Attributes): Attributes {
+  const { dtype } = attrs;
+  return typeof dtype === 'string' && isDType(dtype) && isFloat(dtype) ? { ...attrs, dtype: 'f64' } : attrs;
+}
+
+class Twins implements Recorder {
+  readonly #twins = new WeakMap<Tensor, Tensor>();
+  /** Deeper than 0 while an op runs. */
+  depth = 0;
+
+  set(t: Tensor, twin: Tensor): void {
+    this.#twins.set(t, twin);
+  }
+
+  /** Of an integer tensor itself: ids and masks are shared, so that both programs take the same way. */
+  of(t: Tensor): Tensor {
+    if (!isFloat(t.dtype)) return t;
+    let twin = this.#twins.get(t);
+    if (twin === undefined) {
+      twin = leafOf(t, numbersOf(readRaw(t), t.dtype), t.isLeaf && t.leafRequiresGrad);
+      this.#twins.set(t, twin);
+    }
+    return twin;
+  }
+
+  slots(inputs: Inputs): Slot[] {
+    return inputs.map((slot) =>
+      slot === undefined ? undefined : slot instanceof Tensor ? this.of(slot) : slot.map((t) => this.of(t)),
+    );
+  }
+
+  pair(outputs: Inputs, twins: Inputs): void {
+    const wide = tensorsOf(twins);
+    tensorsOf(outputs).forEach((t, i) => {
+      const twin = wide[i];
+      if (twin !== undefined && isFloat(t.dtype)) this.set(t, twin);
+    });
+  }
+
+  detached(input: Tensor, output: Tensor): void {
+    if (this.depth === 0 && isFloat(input.dtype)) this.set(output, withoutHistory(this.of(input)));
+  }
+
+  /** A custom function has one backward, in the dtype it was called with. */
+  called(op: OpRecord, inputs: Inputs, _attrs: Attributes, outputs: Inputs): void {
+    if (this.depth > 0 || op.gradient.kind !== 'rule') return;
+    const { gradient } = op;
+    const given = tensorsOf(inputs);
+    const made = tensorsOf(outputs);
+    const bare = made.map((t) => withoutHistory(this.of(t)));
+    this.depth++;
+    const twins = noteCustom(
+      op.name,
+      given.map((t) => this.of(t)),
+      bare,
+      (dys) => {
+        const narrow = dys.map((dy, i) => cast(dy, made[i]!.dtype));
+        const answer = gradient.backward({ outputs: narrow }, {}, {}, { inputs: given }, new Set());
+        const list = answer['inputs'];
+        return given.map((_, i) => {
+          const one = Array.isArray(list) ? list[i] : undefined;
+          const g: unknown = typeof one === 'function' ? one() : one;
+          return g instanceof Tensor ? cast(g, 'f64') : null;
+        });
+      },
+    );
+    this.depth--;
+    made.forEach((t, i) => this.set(t, twins[i]!));
+  }
+}
+
+/** Runs `loss` with its f64 twin; parameters, buffers and generators of the module are the caller's to preserve. */
+export function shadowOf(model: Module, named: Named, loss: () => Tensor, options: ShadowOptions): Shadow {
+  const twins = new Twins();
+  const leaves = named.map(([, t], p) => {
+    const values = numbersOf(readRaw(t), t.dtype);
+    options.move?.(p, values);
+    const leaf = leafOf(t, values, t.requiresGrad);
+    twins.set(t, leaf);
+    return leaf;
+  });
+  const nodes = new Map<number, string>();
+  const outer = state.recorder;
+  let random: ReturnType<typeof getRngState> | undefined;
+  let device = 'cpu';
+  let before: Slot[] = [];
+  state.recorder = twins; // compiled functions run eagerly under a recorder, through the gateway
+  let root: Tensor;
+  try {
+    const result = withGrad(options.backward, () =>
+      withHooks(
+        model,
+        {
+          before: ({ op }, inputs) => {
+            twins.depth++;
+            before = twins.slots(inputs);
+            device = tensorsOf(inputs)[0]?.device ?? state.device;
+            random = op.rng >= 0 ? getRngState(device) : undefined;
+            return undefined;
+          },
+          after: ({ op, id }, given, outputs) => {
+            // the twin draws the same random numbers
+            if (random !== undefined) setRngState(random, device);
+            const first = nextSequence();
+            const made = dispatch(op, before, wideAttrs(given.attrs), undefined);
+            for (let i = first; i < nextSequence(); i++) nodes.set(i, id);
+            twins.pair(outputs, made);
+            before = [];
+            twins.depth--;
+            return undefined;
+          },
+        },
+        loss,
+      ),
+    );
+    root = twins.of(result);
+  } finally {
+    state.recorder = outer;
+  }
+  const passed = new Map<string, Passed>();
+  const rules = interceptRules((node, run, dys) => {
+    const id = nodes.get(node.sequence);
+    const answer = run();
+    const dy = dys.find((t) => t !== null);
+    const dx = answer[0]?.[0];
+    if (id !== undefined && dy !== undefined && dy !== null)
+      passed.set(id, { dy: measure(dy).max, dx: dx === null || dx === undefined ? undefined : measure(dx).max });
+    return answer;
+  });
+  try {
+    if (options.backward && root.requiresGrad) backward(root);
+  } finally {
+    interceptRules(rules);
+  }
+  const gradients = leaves.map(({ gradient }) =>
+    gradient === null ? undefined : Float64Array.from(valuesOf(gradient)),
+  );
+  return { loss: valuesOf(root)[0] ?? NaN, gradients, passed };
+}
