@@ -6,7 +6,7 @@
 import type { Module } from '../nn/module.js';
 import { AdamW } from '../optim/index.js';
 import { Parameter } from '../nn/parameter.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { observe, type Observed } from './backward.js';
 import type { Flow } from './cuts.js';
 import { detectFlow } from './detect_flow.js';

@@ -115,10 +115,10 @@ class Twins implements Recorder {
       (dys) => {
         const narrow = dys.map((dy, i) => cast(dy, made[i]!.dtype));
         const answer = gradient.backward({ outputs: narrow }, {}, {}, { inputs: given }, new Set());
-        const list = answer['inputs'];
+        const list: unknown = answer['inputs'];
+        const gradients: readonly unknown[] = Array.isArray(list) ? list : [];
         return given.map((_, i) => {
-          const one = Array.isArray(list) ? list[i] : undefined;
-          const g: unknown = typeof one === 'function' ? one() : one;
+          const g = gradients[i];
           return g instanceof Tensor ? cast(g, 'f64') : null;
         });
       },
@@ -182,7 +182,7 @@ export function shadowOf(model: Module, named: Named, loss: () => Tensor, option
     const answer = run();
     const dy = dys.find((t) => t !== null);
     const dx = answer[0]?.[0];
-    if (id !== undefined && dy !== undefined && dy !== null)
+    if (id !== undefined && dy !== undefined)
       passed.set(id, { dy: measure(dy).max, dx: dx === null || dx === undefined ? undefined : measure(dx).max });
     return answer;
   });
