@@ -1,4 +1,5 @@
 /** Writing `.grad` of leaves: accumulated in place if present; a fresh one takes the engine's tensor where nobody else sees it. */
+import { GradproofError } from '../errors.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
 import { contiguous } from '../ops/memory.js';
 import { state } from '../ops/state.js';
@@ -6,6 +7,24 @@ import { dtypeSize } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { drop } from './engine.js';
 import { withGrad } from './modes.js';
+
+/** `.grad` for readers inside the library that keep neither it nor a view of it. */
+export function gradientOf(leaf: Tensor): Tensor | null {
+  if (leaf.gradient?.storage.private === true) {
+    throw new GradproofError('ERR_CAPTURED_GRAD', 'this gradient was made and used up inside a captured step', {
+      op: 'grad',
+      hint: 'Compile the step with { keepGrads: true } to read gradients afterwards.',
+    });
+  }
+  return leaf.gradient;
+}
+
+/** Sets `.grad`. The old one is released where nobody can hold it, so that a long synchronous run makes no garbage of it. */
+export function replaceGradient(leaf: Tensor, value: Tensor | null): void {
+  const old = leaf.gradient;
+  leaf.gradient = value;
+  if (old !== null && old !== value && old.storage.unseen && state.recorder === null) old.storage.release();
+}
 
 /** Delivers the gradient `g` of one backward pass to a leaf, through its hooks. */
 export function storeGradient(leaf: Tensor, g: Tensor, createGraph: boolean): void {
@@ -32,6 +51,7 @@ export function storeGradient(leaf: Tensor, g: Tensor, createGraph: boolean): vo
       drop(g);
     }
     leaf.gradient.storage.kept = true;
+    leaf.gradient.storage.unseen = leaf.hooks === null;
     state.recorder?.gradient?.(leaf, 'fresh', leaf.gradient);
   });
 }

@@ -5,6 +5,7 @@ import { state } from '../ops/state.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
 import { backward } from './backward.js';
 import type { BackwardOptions } from './engine.js';
+import { gradientOf, replaceGradient } from './leaf.js';
 import { Node } from './tape.js';
 
 declare module '../tensor/tensor.js' {
@@ -30,13 +31,9 @@ prototype.backward = function (this: Tensor, gradient?: Tensor, options?: Backwa
 
 Object.defineProperty(prototype, 'grad', {
   get(this: Tensor) {
-    if (this.gradient?.storage.private === true) {
-      throw new GradproofError('ERR_CAPTURED_GRAD', 'this gradient was made and used up inside a captured step', {
-        op: 'grad',
-        hint: 'Compile the step with { keepGrads: true } to read gradients afterwards.',
-      });
-    }
-    return this.gradient;
+    const gradient = gradientOf(this);
+    if (gradient !== null) gradient.storage.unseen = false;
+    return gradient;
   },
   set(this: Tensor, value: Tensor | null) {
     if (value !== null && (value.dtype !== this.dtype || value.numel !== this.numel)) {
@@ -46,7 +43,7 @@ Object.defineProperty(prototype, 'grad', {
         { op: 'grad' },
       );
     }
-    this.gradient = value;
+    replaceGradient(this, value);
     state.recorder?.gradient?.(this, value === null ? 'cleared' : 'fresh', value);
   },
 });

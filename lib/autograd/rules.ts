@@ -5,11 +5,13 @@
 import { GradproofError } from '../errors.js';
 import { zeros } from '../ops/create.js';
 import type { Gradient, Meta, MetaSlot, OpRecord, Slot } from '../ops/define.js';
+import type { Device } from '../native/runtime.js';
 import { sum } from '../ops/reduce.js';
 import { neededNames } from '../ops/registry.js';
 import { state } from '../ops/state.js';
 import { alias, reshape } from '../ops/view.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
+import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { withGrad } from './modes.js';
 import type { Node } from './tape.js';
@@ -39,10 +41,59 @@ export function ruleGradients(
   const grads = nameOutputs(node, dys);
   let answer: Readonly<Record<string, Gradient | readonly Gradient[]>>;
   if (throughReference(op, mode)) answer = differentiateReference(node, grads, wants, mode, differentiate);
-  else if (op.gradient.kind === 'rule')
-    answer = op.gradient.backward(grads, savedByName(node), node.attrs, metasByName(node), wantedNames(node, wants));
-  else throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
-  return node.inputMetas.map((meta, i) => fit(node, i, meta, answer[op.inputs[i]!.name] ?? null, wants));
+  else if (op.gradient.kind === 'rule') {
+    const saved = savedByName(node);
+    const { gradient } = op;
+    const run = (values: Record<string, Slot>): (Tensor | null)[][] => {
+      const all = gradient.backward(grads, values, node.attrs, metasByName(node), wantedNames(node, wants));
+      return fitAll(node, all, wants);
+    };
+    return mode.createGraph ? run(saved) : onLoan(saved, run);
+  } else throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
+  return fitAll(node, answer, wants);
+}
+
+function fitAll(
+  node: Node,
+  answer: Readonly<Record<string, Gradient | readonly Gradient[]>>,
+  wants: readonly boolean[],
+): (Tensor | null)[][] {
+  return node.inputMetas.map((meta, i) => fit(node, i, meta, answer[node.op.inputs[i]!.name] ?? null, wants));
+}
+
+const empty = new Map<Device, Storage>();
+
+/** A storage without memory: what is left of a loan. */
+function returned({ device }: Storage): Storage {
+  let none = empty.get(device);
+  if (none === undefined) empty.set(device, (none = new Storage(device, 0)));
+  return none;
+}
+
+/**
+ * Calls `use` with tensors of its own on the saved storages, and takes the storages back afterwards. A rule's thunks
+ * capture what was saved; when V8 optimises one, its compile job holds that closure over several collections, and the
+ * memory of a step would grow old with it.
+ */
+function onLoan(
+  saved: Record<string, Slot>,
+  use: (lent: Record<string, Slot>) => (Tensor | null)[][],
+): (Tensor | null)[][] {
+  const loans: Tensor[] = [];
+  const lend = (t: Tensor): Tensor => {
+    const loan = new Tensor(t.storage, t.shape, t.stride, t.offset, t.dtype);
+    loans.push(loan);
+    return loan;
+  };
+  const lent: Record<string, Slot> = {};
+  for (const name in saved) {
+    const slot = saved[name];
+    lent[name] = slot === undefined ? undefined : slot instanceof Tensor ? lend(slot) : slot.map(lend);
+  }
+  const gradients = use(lent);
+  const kept = gradients.flat();
+  for (const loan of loans) if (!kept.includes(loan)) loan.storage = returned(loan.storage);
+  return gradients;
 }
 
 /** A fused rule treats saved statistics as constants: under createGraph its reference is differentiated instead. */

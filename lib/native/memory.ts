@@ -24,33 +24,78 @@ function collector(): Collect {
 
 /** Less garbage than this is not worth a young collection (about 50 µs). */
 const FLOOR_BYTES = 64 * 1024;
-/** Old garbage is only looked for above this: a full collection costs milliseconds. */
+/** Old garbage is looked for at once when live bytes doubled, but not below this: a full collection costs milliseconds. */
 const FULL_FLOOR_BYTES = 4 * 1024 * 1024;
+/**
+ * Otherwise at a quiet point where they grew by this much since the last full collection, on a budget: some milliseconds
+ * at the start (a compile job of V8 holds the closure that it optimises, with the tensors that it captured), then a
+ * share of the time.
+ */
+const FULL_GROWTH = 1.08;
+const FULL_SHARE = 1 / 25;
+const FULL_CREDIT_MS = 100;
 /** Storages also cost slots and JavaScript objects; this many new ones are worth a look whatever their size. */
 export const OBJECTS = 16384;
 
 let afterLast = 0;
-let afterFull = FULL_FLOOR_BYTES;
+let afterFull = 0;
+let credit = FULL_CREDIT_MS;
+let creditAt = 0;
 
-/** Collects and sweeps if enough was allocated since the last time (25 % of the live bytes, or many small storages). */
+/** Allocated since the last quiet point and swept in between. */
+let carried = 0;
+/** Bytes that lie between two quiet points of late. */
+let usual = 0;
+
+/**
+ * At a quiet point, after a backward pass or before the next step, where a step's tensors are dead and still young:
+ * collects and sweeps if enough was allocated since the last time (25 % of the live bytes, or many small storages).
+ */
 export function collectIfDue(): void {
   const since = stats[Stat.BytesSinceSweep]!;
-  if ((since > FLOOR_BYTES && since > 0.25 * afterLast) || stats[Stat.ObjectsSinceSweep]! > OBJECTS) collectNow();
+  usual = Math.max(carried + since, 0.9 * usual);
+  carried = 0;
+  if ((since > FLOOR_BYTES && since > 0.25 * afterLast) || stats[Stat.ObjectsSinceSweep]! > OBJECTS)
+    collectNow(false, true);
 }
 
-/** A young-generation collection and a sweep; a full one when live bytes doubled since the last full one. */
-export function collectNow(full = false): void {
-  const gc = collector();
-  const native = addon();
+/**
+ * In the middle of something, where `stats` say that much was allocated. A young collection now makes the step's living
+ * tensors old, and old garbage is dear to find: so only beyond what a step usually needs.
+ */
+export function collectIfGrown(): void {
+  const since = stats[Stat.BytesSinceSweep]!;
+  if (carried + since <= 1.25 * usual && stats[Stat.ObjectsSinceSweep]! <= OBJECTS) return;
+  if (since <= FLOOR_BYTES && stats[Stat.ObjectsSinceSweep]! <= OBJECTS) return;
+  carried += since;
+  collectNow();
+}
+
+function oldGarbage(quiet: boolean): boolean {
+  const live = stats[Stat.LiveBytes]!;
+  if (live > 2 * Math.max(afterFull, FULL_FLOOR_BYTES)) return true;
+  if (!quiet || live <= FULL_GROWTH * afterFull) return false;
+  const now = performance.now();
+  credit = Math.min(FULL_CREDIT_MS, credit + FULL_SHARE * (now - creditAt));
+  creditAt = now;
+  return credit > 0;
+}
+
+function collectFull(): void {
+  const start = performance.now();
+  collector()();
+  addon().sweep();
+  credit -= performance.now() - start;
+  afterFull = stats[Stat.LiveBytes]!;
+}
+
+/** A young-generation collection and a sweep; then a full one where live bytes say that old garbage has gathered. */
+export function collectNow(full = false, quiet = false): void {
   if (!full) {
-    gc({ type: 'minor' });
-    native.sweep();
+    collector()({ type: 'minor' });
+    addon().sweep();
   }
-  if (full || stats[Stat.LiveBytes]! > 2 * afterFull) {
-    gc();
-    native.sweep();
-    afterFull = Math.max(stats[Stat.LiveBytes]!, FULL_FLOOR_BYTES);
-  }
+  if (full || oldGarbage(quiet)) collectFull();
   afterLast = stats[Stat.LiveBytes]!;
   stats[Stat.BytesSinceSweep] = 0;
   stats[Stat.ObjectsSinceSweep] = 0;

@@ -1,7 +1,7 @@
 /** One kernel call: tensors and attributes into the call block, one crossing into the addon, handles back. */
 import { GradproofError } from '../errors.js';
 import { BLOCK_LENGTH, Code, KernelFlag, Stat, type KernelRow } from '../native/addon.js';
-import { OBJECTS, collectIfDue, collectNow } from '../native/memory.js';
+import { OBJECTS, collectIfGrown, collectNow } from '../native/memory.js';
 import { addon, block, nativeError, stats, type Device } from '../native/runtime.js';
 import { dtypeNumber, dtypeSize } from '../tensor/dtype.js';
 import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../tensor/shape.js';
@@ -159,7 +159,7 @@ export function launch(
   contiguous: (t: Tensor) => Tensor,
 ): Inputs {
   if (stats[Stat.ObjectsSinceSweep]! > OBJECTS || stats[Stat.BytesSinceSweep]! > 0.5 * stats[Stat.LiveBytes]!)
-    collectIfDue();
+    collectIfGrown();
   const inputs = prepare(op, row, given, target, contiguous);
   const outputs: Slot[] = [];
   const storages: Storage[] = [];

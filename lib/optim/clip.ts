@@ -1,4 +1,5 @@
 /** Clipping gradients between backward and step. */
+import { gradientOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError } from '../errors.js';
 import { clampGrads, gradNorm, scaleGrads } from '../ops/clip.js';
@@ -14,7 +15,7 @@ export interface ClipOptions {
 }
 
 function gradients(params: Tensor | readonly Tensor[]): Tensor[] {
-  return asList(params).flatMap(({ grad }) => (grad === null ? [] : [grad]));
+  return asList(params).flatMap((tensor) => gradientOf(tensor) ?? []);
 }
 
 function asList(params: Tensor | readonly Tensor[]): readonly Tensor[] {

@@ -3,6 +3,7 @@
  * step. State is allocated at construction and named by parameter, not by order. A parameter without gradient is left
  * alone, as in PyTorch: its step count does not advance either.
  */
+import { gradientOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError } from '../errors.js';
 import { Parameter } from '../nn/parameter.js';
@@ -91,7 +92,7 @@ export abstract class Optimizer<
   step(options: StepOptions = {}): void {
     noGrad(() => {
       this.groups.forEach((group, index) => {
-        const ready = this.#entries[index]!.filter(({ tensor }) => tensor.grad !== null);
+        const ready = this.#entries[index]!.filter(({ tensor }) => gradientOf(tensor) !== null);
         for (let from = 0; from < ready.length; from += CALL_LIMIT) {
           this.update(gather(ready.slice(from, from + CALL_LIMIT)), group, options);
         }
@@ -198,9 +199,10 @@ function gather(entries: readonly Entry[]): Active {
     state: (name) => entries.flatMap(({ state }) => state[name] ?? []),
   };
   for (const { tensor, step } of entries) {
-    if (tensor.grad === null) continue;
+    const gradient = gradientOf(tensor);
+    if (gradient === null) continue;
     active.params.push(tensor);
-    active.grads.push(tensor.grad);
+    active.grads.push(gradient);
     active.steps.push(step);
   }
   return active;

@@ -19,6 +19,8 @@ export class Storage {
   engine = false;
   /** Survives the end of a scope: parameters, buffers, gradients, optimizer state, what `keep` was called on. */
   kept = false;
+  /** A gradient that no reader has seen: released when its leaf lets go of it, not when the collector notices. */
+  unseen = false;
   /** Stands for a gradient that lives only inside a captured program. */
   private = false;
   readonly device: Device;
