@@ -89,6 +89,8 @@ function isProgram(): boolean {
 
 if (isProgram()) {
   process.setSourceMapsEnabled(true);
+  // A reader that goes away (`| head`) is no failure; without a listener the next write would end the process.
+  process.stdout.on('error', () => undefined);
   void main(process.argv.slice(2)).then((code) => {
     process.exitCode = code;
   });

@@ -57,12 +57,15 @@ const options: OptionSpecs = {
     help: 'element type',
   },
   device: { kind: 'word', value: 'DEVICE', default: DEFAULTS.device, help: 'cpu, cuda, cuda:1' },
-  threads: { kind: 'integer', min: 1, help: 'CPU threads; default: all cores that the process may use' },
+  threads: { kind: 'integer', min: 1, max: 1024, help: 'CPU threads; default: all cores that the process may use' },
   seed: count(DEFAULTS.seed, 'of initialisation, order and dropout', 0),
   eager: { kind: 'flag', help: 'do not capture the step' },
   sample: count(400, 'characters to sample at the end', 0),
   'no-proof': { kind: 'flag', help: 'skip the proof at the end' },
 };
+
+/** Tokens of one batch; its ids alone would take 64 MiB. */
+const MOST_TOKENS = 2 ** 24;
 
 function configOf(args: Args): RunConfig {
   const config: RunConfig = {
@@ -97,6 +100,12 @@ function configOf(args: Args): RunConfig {
   if (config.width % config.heads !== 0) {
     throw usageError(`--width must be a multiple of --heads, got ${config.width} and ${config.heads}`);
   }
+  if (config.batch * config.block > MOST_TOKENS) {
+    throw usageError(
+      `--batch times --block must be at most ${MOST_TOKENS} tokens, got ${config.batch * config.block}`,
+      'For a larger batch add --accumulate.',
+    );
+  }
   if (config.warmup >= config.steps) {
     throw usageError(`--warmup must be less than --steps, got ${config.warmup} and ${config.steps}`);
   }
@@ -129,7 +138,8 @@ function textOf(path: string | undefined): {
 
 /**
  * The first Ctrl-C stops at the end of the step, the next at once. One Ctrl-C may arrive twice: the terminal signals
- * every process of the group, and npm passes it on as well; what follows within half a second counts as the same.
+ * every process of the group, and npm passes it on as well; what follows within half a second counts as the same. A
+ * closed terminal or pipe stops the run likewise: nobody watches it any more, and nothing is lost.
  */
 function stopOnInterrupt(progress: ProgressLine): { readonly signal: AbortSignal; release(): void } {
   const controller = new AbortController();
@@ -141,13 +151,13 @@ function stopOnInterrupt(progress: ProgressLine): { readonly signal: AbortSignal
     progress.print('stopping at the end of this step (Ctrl-C again: at once, without a checkpoint)');
     controller.abort();
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop);
+  process.stdout.on('error', stop);
   return {
     signal: controller.signal,
     release: () => {
-      process.off('SIGINT', stop);
-      process.off('SIGTERM', stop);
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(signal, stop);
+      process.stdout.off('error', stop);
     },
   };
 }

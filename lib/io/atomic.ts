@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { GradproofError } from '../errors.js';
+import { GradproofError, isError } from '../errors.js';
 
 let counter = 0;
 
@@ -23,6 +23,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file would be larger than this system or its limits allow',
   EMFILE: 'too many open files',
 };
 
@@ -117,7 +118,8 @@ export async function replaceFolder(path: string, fill: (folder: string) => Prom
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     const kept = existsSync(folderToRead(path)) ? 'What was saved there before is unchanged.' : undefined;
-    throw fileError(error, 'write', path, kept);
+    // The temporary name of a file inside would tell nobody anything.
+    throw fileError(isError(error, 'ERR_FILE') ? error.cause : error, 'write', path, kept);
   }
   await rm(previous, { recursive: true, force: true });
 }

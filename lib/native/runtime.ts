@@ -134,7 +134,8 @@ export function nativeError(code: number, op: string, position?: number, value?:
     words = `the value ${String(value)} at flat position ${String(position)} is not allowed`;
   } else if (code === Code.OutOfMemory) {
     const live = stats[Stat.LiveBytes] ?? 0;
-    words = `out of memory: ${String(value ?? 0)} bytes asked for, ${String(live)} bytes live`;
+    const asked = value === undefined || value === 0 ? '' : `${String(value)} bytes asked for, `;
+    words = `out of memory: ${asked}${String(live)} bytes live`;
   }
   if (said !== '' && !words.includes(said)) words += ` (${said})`;
   return new GradproofError(known.code, words, { op, details: { position, value, native: code } });

@@ -182,7 +182,10 @@ async function writeResults(
     { name: 'validation', points: points('validation') },
   ]);
   const { config } = run;
-  const val = result.validation;
+  // A run that goes on, or was complete already, has its last values in the file.
+  const last = (key: string): number => points(key).at(-1)?.[1] ?? NaN;
+  const loss = Number.isNaN(result.loss) ? last('loss') : result.loss;
+  const val = result.validation ?? (Number.isNaN(last('validation')) ? undefined : last('validation'));
   const tokens = config.batch * config.block * config.accumulate * metrics.length;
   const red = proof?.ok === false;
   const verdict = [
@@ -200,9 +203,9 @@ async function writeResults(
       ['text', run.source],
       ['parameters', parameters.toLocaleString('en')],
       ['steps', `${result.step} of ${config.steps}`],
-      ['training loss', result.loss.toFixed(4)],
+      ['training loss', loss.toFixed(4)],
       ['validation loss', val?.toFixed(4) ?? '–'],
-      ['time', duration(result.seconds)],
+      [run.resume ? 'time since resuming' : 'time', duration(result.seconds)],
       ['tokens seen', compact(tokens)],
       ['shape', `${config.layers} layers, ${config.heads} heads, ${config.width} wide, block ${config.block}`],
       ['batch', `${config.batch}${config.accumulate > 1 ? ` × ${config.accumulate}` : ''}`],

@@ -41,7 +41,10 @@ export interface RunConfig {
   readonly capture: boolean;
 }
 
-/** nanoGPT's character-level configuration for a CPU. */
+/**
+ * nanoGPT's character-level configuration for a CPU, except the learning rate: with its 1e-3 this model, and the same
+ * model in PyTorch, end at a validation loss of 1.90 to 1.91 on Shakespeare after 2000 steps, with 2e-3 at 1.81.
+ */
 export const DEFAULTS: RunConfig = {
   steps: 2000,
   batch: 12,
@@ -52,7 +55,7 @@ export const DEFAULTS: RunConfig = {
   dropout: 0,
   bias: false,
   tied: true,
-  lr: 1e-3,
+  lr: 2e-3,
   minLr: 1e-4,
   warmup: 100,
   weightDecay: 0.1,

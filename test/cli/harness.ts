@@ -1,9 +1,10 @@
-/** Runs the command line as a process of its own, in a folder of its own. */
+/** Runs the command line in a folder of its own: in this process where that shows the same, else as a process. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, expect, vi } from 'vitest';
+import { main } from '../../lib/cli/main.js';
 import { readMetrics } from '../../lib/io/index.js';
 
 export const root = resolve(import.meta.dirname, '../..');
@@ -39,6 +40,27 @@ export class Place {
     return this.at(name);
   }
 
+  /** Runs the command line in this process, as if it stood in the folder. */
+  async here(...args: string[]): Promise<Ended> {
+    const streams = { out: '', err: '' };
+    const home = process.cwd();
+    const hear = (stream: NodeJS.WriteStream, name: 'out' | 'err') =>
+      vi.spyOn(stream, 'write').mockImplementation((text) => {
+        streams[name] += String(text);
+        return true;
+      });
+    const spies = [hear(process.stdout, 'out'), hear(process.stderr, 'err')];
+    process.chdir(this.folder);
+    try {
+      const code = await main(args);
+      return { code, ...streams };
+    } finally {
+      process.chdir(home);
+      for (const spy of spies) spy.mockRestore();
+    }
+  }
+
+  /** Runs the command line as a process of its own. */
   run(...args: string[]): Ended {
     const { status, stdout, stderr } = spawnSync(process.execPath, [...program, ...args], {
       cwd: this.folder,
@@ -47,16 +69,20 @@ export class Place {
     return { code: status, out: stdout, err: stderr };
   }
 
-  /** Runs, and expects the exit code and words on stdout. */
-  says(code: number, words: string | RegExp, ...args: string[]): void {
-    const ended = this.run(...args);
+  read(...parts: string[]): string {
+    return readFileSync(this.at(...parts), 'utf8');
+  }
+
+  /** Runs in this process, and expects the exit code and words on either stream. */
+  async says(code: number, words: string | RegExp, ...args: string[]): Promise<void> {
+    const ended = await this.here(...args);
     expect(ended.out + ended.err).toMatch(words);
     expect(ended.code).toBe(code);
   }
 
-  /** Runs, and expects the exit code and a message on stderr. */
-  refuses(code: number, words: string | RegExp, ...args: string[]): void {
-    const ended = this.run(...args);
+  /** Runs in this process, and expects the exit code and a message on stderr. */
+  async refuses(code: number, words: string | RegExp, ...args: string[]): Promise<void> {
+    const ended = await this.here(...args);
     expect(ended.err).toMatch(words);
     // A typed error explains itself; a stack would be an accident.
     expect(ended.err).not.toMatch(/\n\s+at /);

@@ -33,14 +33,14 @@ describe('gradproof train', () => {
     expect(readFileSync(place.at('whole', 'report.html'), 'utf8')).toContain('The proof holds.');
   });
 
-  it('refuses to write over a run', () => {
-    place.refuses(2, '--resume whole', 'train', '--data', place.text, '--out', 'whole', '--steps', '5', ...small);
+  it('refuses to write over a run', async () => {
+    await place.refuses(2, '--resume whole', 'train', '--data', place.text, '--out', 'whole', '--steps', '5', ...small);
   });
 
   it('stops at Ctrl-C with a checkpoint, and goes on bit for bit', async () => {
     const how = '--steps 400 --eval-every 100 --dropout 0.1 --sample 0 --no-proof'.split(' ');
     const common = ['--data', place.text, ...how, ...small];
-    place.says(0, 'done', 'train', '--out', 'one', ...common);
+    await place.says(0, 'done', 'train', '--out', 'one', ...common);
     const child = spawn(process.execPath, [...program, 'train', '--out', 'two', ...common], { cwd: place.folder });
     let out = '';
     let asked = false;
@@ -54,29 +54,30 @@ describe('gradproof train', () => {
     const stopped = readMetrics(place.at('two', 'metrics.jsonl')).length;
     expect(stopped).toBeGreaterThanOrEqual(100);
     expect(stopped).toBeLessThan(400);
-    place.says(0, 'resumed', 'train', '--resume', 'two', '--sample', '0', '--no-proof');
+    await place.says(0, 'resumed', 'train', '--resume', 'two', '--sample', '0', '--no-proof');
     expect(place.losses('two')).toEqual(place.losses('one'));
     for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
       expect(place.checkpoint('two', file).equals(place.checkpoint('one', file))).toBe(true);
     }
   }, 120_000);
 
-  it('goes on only with the text and the settings that it began with', () => {
+  it('goes on only with the text and the settings that it began with', async () => {
     const other = place.write('other.txt', 'something else entirely, '.repeat(50));
-    place.refuses(1, 'not the one', 'train', '--resume', 'whole', '--data', other);
-    place.refuses(2, '--lr cannot change', 'train', '--resume', 'whole', '--lr', '0.1');
-    place.refuses(1, 'no such file', 'train', '--resume', 'nowhere');
+    await place.refuses(1, 'not the one', 'train', '--resume', 'whole', '--data', other);
+    await place.refuses(2, '--lr cannot change', 'train', '--resume', 'whole', '--lr', '0.1');
+    await place.refuses(1, 'no such file', 'train', '--resume', 'nowhere');
   });
 });
 
 describe('gradproof generate', () => {
-  it('continues a prompt with characters of the vocabulary, the same for the same seed', () => {
-    const write = (...more: string[]): string =>
-      place.run('generate', 'whole', '--prompt', 'to be', '--length', '40', ...more).out;
-    expect(write()).toHaveLength('to be'.length + 40 + 1);
-    expect(write()).toBe(write());
-    expect(write('--seed', '1')).not.toBe(write());
-    place.refuses(1, '"§" at position 0', 'generate', 'whole', '--prompt', '§');
-    place.refuses(2, 'needs the folder of a run', 'generate');
+  it('continues a prompt with characters of the vocabulary, the same for the same seed', async () => {
+    const write = async (...more: string[]): Promise<string> =>
+      (await place.here('generate', 'whole', '--prompt', 'to be', '--length', '40', ...more)).out;
+    const first = await write();
+    expect(first).toHaveLength('to be'.length + 40 + 1);
+    expect(await write()).toBe(first);
+    expect(await write('--seed', '1')).not.toBe(first);
+    await place.refuses(1, '"§" at position 0', 'generate', 'whole', '--prompt', '§');
+    await place.refuses(2, 'needs the folder of a run', 'generate');
   });
 });
