@@ -19,7 +19,8 @@ function activate(x: Tensor, activation: Activation): Tensor {
       return x.relu();
     case 'silu':
       return x.silu();
-    default:
+    case 'gelu':
+    case 'gelu_tanh':
       return x.gelu({ approximate: activation === 'gelu' ? 'none' : 'tanh' });
   }
 }
@@ -33,7 +34,8 @@ function throughActivation(dy: Tensor, y: Tensor, pre: Tensor, activation: Activ
       return reluBackward.named({ dy, y }).dx;
     case 'silu':
       return siluBackward.named({ dy, x: pre }).dx;
-    default:
+    case 'gelu':
+    case 'gelu_tanh':
       return geluBackward.named({ dy, x: pre }, { approximate: activation === 'gelu' ? 'none' : 'tanh' }).dx;
   }
 }

@@ -50,9 +50,8 @@ void write_strided(const gp_view &dy, const gp_view &dx, const int64_t *stride, 
   const int64_t rows = numel(dy) / run;
   const U *from = data<U>(dy);
   U *to = data<U>(dx) + offset;
-  const int64_t grain = run * static_cast<int64_t>(sizeof(U)) >= kGrainBytes
-                            ? 1
-                            : kGrainBytes / (run * static_cast<int64_t>(sizeof(U)));
+  const int64_t grain =
+      run * static_cast<int64_t>(sizeof(U)) >= kGrainBytes ? 1 : kGrainBytes / (run * static_cast<int64_t>(sizeof(U)));
   ranges(rows, grain, [&](int64_t b, int64_t e) {
     for (int64_t r = b; r < e; r++) {
       int64_t rest = r, at = 0;

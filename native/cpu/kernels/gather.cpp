@@ -11,10 +11,10 @@ struct Lines {
   int64_t length, step;
   int64_t target_length, target_step;
   int ndim, dim;
-  const int64_t *shape;                 // of the index tensor
-  int64_t target_stride[GP_MAX_DIMS];   // of the tensor that is indexed into, row-major
-  int64_t source_stride[GP_MAX_DIMS];   // of the index tensor, row-major
-  int64_t value_stride[GP_MAX_DIMS];    // of `src`, row-major (its shape may be larger than the index's)
+  const int64_t *shape;                // of the index tensor
+  int64_t target_stride[GP_MAX_DIMS];  // of the tensor that is indexed into, row-major
+  int64_t source_stride[GP_MAX_DIMS];  // of the index tensor, row-major
+  int64_t value_stride[GP_MAX_DIMS];   // of `src`, row-major (its shape may be larger than the index's)
 };
 
 void row_major(const gp_view &v, int64_t *stride) {

@@ -121,21 +121,20 @@ int32_t where(gp_context *, const gp_kernel *, const gp_call *c) {
 #define ROW(op, signature, run) \
   { op, signature, kAnyDtype, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, run }
 
-GP_ROWS(pointwise_compare) = {
-    ROW("eq", "a b -> y", Compare<Eq>::run),
-    ROW("ne", "a b -> y", Compare<Ne>::run),
-    ROW("lt", "a b -> y", Compare<Lt>::run),
-    ROW("le", "a b -> y", Compare<Le>::run),
-    ROW("gt", "a b -> y", Compare<Gt>::run),
-    ROW("ge", "a b -> y", Compare<Ge>::run),
-    ROW("isnan", "x -> y", (Test<IsNan, 0>::run)),
-    ROW("isinf", "x -> y", (Test<IsInf, 0>::run)),
-    ROW("isfinite", "x -> y", (Test<IsFinite, 1>::run)),
-    ROW("logical_and", "a b -> y", logical<And>),
-    ROW("logical_or", "a b -> y", logical<Or>),
-    ROW("logical_xor", "a b -> y", logical<Xor>),
-    ROW("logical_not", "x -> y", logical_not),
-    {"where", "condition a b -> y", kAnyDtype, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, where},
-    {}};
+GP_ROWS(pointwise_compare) = {ROW("eq", "a b -> y", Compare<Eq>::run),
+                              ROW("ne", "a b -> y", Compare<Ne>::run),
+                              ROW("lt", "a b -> y", Compare<Lt>::run),
+                              ROW("le", "a b -> y", Compare<Le>::run),
+                              ROW("gt", "a b -> y", Compare<Gt>::run),
+                              ROW("ge", "a b -> y", Compare<Ge>::run),
+                              ROW("isnan", "x -> y", (Test<IsNan, 0>::run)),
+                              ROW("isinf", "x -> y", (Test<IsInf, 0>::run)),
+                              ROW("isfinite", "x -> y", (Test<IsFinite, 1>::run)),
+                              ROW("logical_and", "a b -> y", logical<And>),
+                              ROW("logical_or", "a b -> y", logical<Or>),
+                              ROW("logical_xor", "a b -> y", logical<Xor>),
+                              ROW("logical_not", "x -> y", logical_not),
+                              {"where", "condition a b -> y", kAnyDtype, GP_KERNEL_ANY_STRIDE, ~0ull, nullptr, where},
+                              {}};
 
 }  // namespace gp::GP_ISA
