@@ -42,6 +42,7 @@ export type ErrorCode =
   | 'ERR_NON_FINITE'
   | 'ERR_SUBJECT'
   | 'ERR_AUDIT'
+  | 'ERR_PROOF'
   | 'ERR_USAGE'
   | 'ERR_INTERNAL';
 

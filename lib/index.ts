@@ -52,5 +52,6 @@ export * as io from './io/index.js';
 export { setNumThreads, getNumThreads } from './native/threads.js';
 export * as train from './train/index.js';
 export { audit, type AuditReport, type AuditOptions, type Finding } from './audit/index.js';
+export { prove, type ProofReport, type ProveOptions, type MutantReport } from './mutate/index.js';
 export { defineSubject, type Subject } from './audit/index.js';
 export * as models from './models/index.js';

@@ -56,7 +56,8 @@ function withOrigins(trace: Trace, reached: Set<number>, again: (root: number) =
   return reached;
 }
 
-export function analyse(trace: Trace, root: number, parameters: number): Flow {
+/** `rootHistory`: whether the tensor that the loss returned still carries the history of its value. */
+export function analyse(trace: Trace, root: number, parameters: number, rootHistory: boolean): Flow {
   const everything = (id: number): Set<number> => reaches(trace, id, () => true);
   const influences = withOrigins(trace, everything(root), everything);
   const gradient = (call: Call, use: Use): boolean =>
@@ -68,7 +69,7 @@ export function analyse(trace: Trace, root: number, parameters: number): Flow {
   const victims = new Map<Call, number[]>();
   for (let p = 0; p < parameters; p++) {
     const { behind, last, used } = forward(trace, p);
-    if (alive.has(p) && trace.values[root]!.history) {
+    if (alive.has(p) && rootHistory) {
       fates.push({ state: 'alive', last: undefined });
       continue;
     }
@@ -81,9 +82,13 @@ export function analyse(trace: Trace, root: number, parameters: number): Flow {
     // a comparison or an argmax never had a gradient to give: it is blamed only where nothing else can be
     const floating = repairing.filter((call) => call.outputs.some((id) => isFloating(trace, id)));
     const culprits = floating.length > 0 ? floating : repairing;
-    const blamed = culprits.length > 0 ? culprits : cutting.slice(0, 1);
+    const blamed = new Set(
+      (culprits.length > 0 ? culprits : cutting.slice(0, 1)).map((call) => blame(trace, call, behind)),
+    );
+    const final = trace.calls[trace.values[root]!.call];
+    if (blamed.size === 0 && !rootHistory && behind.has(root) && final !== undefined) blamed.add(final);
     for (const call of blamed) victims.set(call, [...(victims.get(call) ?? []), p]);
-    if (blamed.length > 0) fates.push({ state: 'severed', last: undefined });
+    if (blamed.size > 0) fates.push({ state: 'severed', last: undefined });
     else fates.push({ state: used ? 'dropped' : 'unused', last });
   }
   const reaching = new Set(trace.calls.filter((call) => call.outputs.some((id) => influences.has(id))));
@@ -91,11 +96,24 @@ export function analyse(trace: Trace, root: number, parameters: number): Flow {
     .sort(([a], [b]) => a.index - b.index)
     .map(([call, list]): Cut => {
       const use = call.uses.find(({ value }) => behindAny(trace, value, list));
-      const producer = use === undefined ? undefined : trace.calls[trace.values[use.value]!.call];
-      const because = call.cut ?? 'its input came without its history';
+      const producer =
+        use === undefined || call.cut === undefined ? undefined : trace.calls[trace.values[use.value]!.call];
+      const because = call.cut ?? LOST;
       return { call, of: producer, because, parameters: list };
     });
   return { fates, cuts, reaching };
+}
+
+const LOST = 'its result lost its history';
+
+/** A history that is lost between two calls is lost by the first, unless others still got it from there. */
+function blame(trace: Trace, call: Call, behind: ReadonlySet<number>): Call {
+  if (call.cut !== undefined) return call;
+  const lost = call.uses.find((use) => behind.has(use.value) && !use.history);
+  const producer = lost === undefined ? undefined : trace.calls[trace.values[lost.value]!.call];
+  if (lost === undefined || producer === undefined) return call;
+  const uses = trace.calls.flatMap((other) => other.uses.filter(({ value }) => value === lost.value));
+  return uses.every(({ history }) => !history) ? producer : call;
 }
 
 function isFloating(trace: Trace, id: number): boolean {

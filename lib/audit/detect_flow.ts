@@ -19,7 +19,7 @@ export function placed(call: Call | undefined): string {
 
 export function detectFlow(observed: Observed, named: Named): FlowFindings {
   const { trace, rootValue, strangers } = observed;
-  const flow = analyse(trace, rootValue, named.length);
+  const flow = analyse(trace, rootValue, named.length, observed.hasHistory);
   const name = (p: number): string => named[p]![0];
   const trained = (p: number): boolean => named[p]![1].requiresGrad;
   const findings: Finding[] = [];

@@ -182,9 +182,10 @@ function detectVacuous(observed: Observed, shadow: Shadow | undefined, zeros: re
   for (const call of observed.trace.calls) {
     if (!SHIFT_INVARIANT.has(call.op)) continue;
     const note = observed.notes.get(call.id);
-    const seen = shadow === undefined ? { dy: note?.dy?.max ?? 0, dx: note?.dx[0] } : shadow.passed.get(call.id);
-    if (seen?.dx === undefined || seen.dy === 0) continue;
-    if (seen.dx > 100 * (shadow === undefined ? ZERO_F32 : ZERO_F64) * seen.dy) continue;
+    const seen = shadow === undefined ? { dy: note?.dy?.max ?? 0, dx: note?.dx ?? [] } : shadow.passed.get(call.id);
+    const dx = seen?.dx[0];
+    if (seen === undefined || dx === undefined || seen.dy === 0) continue;
+    if (dx > 100 * (shadow === undefined ? ZERO_F32 : ZERO_F64) * seen.dy) continue;
     const input = call.uses[0];
     const parameters = zeros.filter((p) => input !== undefined && flowsInto(observed.trace, p, input.value));
     if (parameters.length > 0) found.push({ call, parameters });

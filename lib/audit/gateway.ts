@@ -65,6 +65,19 @@ export class Numbering {
   }
 }
 
+/** What a hook computes is no call of the program: nobody sees or numbers it. */
+function raw<T>(hook: () => T): T {
+  const { interceptor, recorder } = state;
+  state.interceptor = null;
+  state.recorder = null;
+  try {
+    return hook();
+  } finally {
+    state.interceptor = interceptor;
+    state.recorder = recorder;
+  }
+}
+
 /** Runs `body` with hooks at the gateway; hooks of an outer call see what these let through. They are gone afterwards. */
 export function withHooks<T>(model: Module | undefined, hooks: Hooks, body: () => T): T {
   const numbering = new Numbering(model);
@@ -80,9 +93,9 @@ export function withHooks<T>(model: Module | undefined, hooks: Hooks, body: () =
     inside = true;
     try {
       const site = numbering.site(op);
-      const given = hooks.before?.(site, inputs, attrs) ?? { inputs, attrs };
+      const given = raw(() => hooks.before?.(site, inputs, attrs)) ?? { inputs, attrs };
       const outputs = next(op, given.inputs, given.attrs, device);
-      return hooks.after?.(site, given, outputs) ?? outputs;
+      return raw(() => hooks.after?.(site, given, outputs)) ?? outputs;
     } finally {
       inside = false;
     }

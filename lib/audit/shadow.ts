@@ -24,10 +24,10 @@ import { measure, valuesOf } from './measure.js';
 import type { Named } from './preserve.js';
 import { tensorsOf } from './trace.js';
 
-/** What came back to a call and what it passed on to its first input: largest absolute values. */
+/** What came back to a call and what it passed on, per flattened input: largest absolute values. */
 export interface Passed {
   readonly dy: number;
-  readonly dx: number | undefined;
+  readonly dx: readonly (number | undefined)[];
 }
 
 export interface Shadow {
@@ -181,9 +181,10 @@ export function shadowOf(model: Module, named: Named, loss: () => Tensor, option
     const id = nodes.get(node.sequence);
     const answer = run();
     const dy = dys.find((t) => t !== null);
-    const dx = answer[0]?.[0];
-    if (id !== undefined && dy !== undefined)
-      passed.set(id, { dy: measure(dy).max, dx: dx === null || dx === undefined ? undefined : measure(dx).max });
+    if (id !== undefined && dy !== undefined) {
+      const dx = answer.flat().map((g) => (g === null ? undefined : measure(g).max));
+      passed.set(id, { dy: measure(dy).max, dx });
+    }
     return answer;
   });
   try {

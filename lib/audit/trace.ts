@@ -43,6 +43,9 @@ export interface Call {
   readonly path: string;
   readonly at: string | undefined;
   readonly uses: readonly Use[];
+  /** Names of the inputs, one per use: `x`, `weight`, `tensors.2`. */
+  readonly inputNames: readonly string[];
+  readonly attrs: Attributes;
   readonly outputs: readonly number[];
   /** Whether a gradient could pass: undefined, or the reason why not. */
   readonly cut: string | undefined;
@@ -57,6 +60,14 @@ export interface TraceOptions {
 
 export function tensorsOf(slots: Inputs): Tensor[] {
   return slots.flatMap((slot: Slot) => (slot === undefined ? [] : slot instanceof Tensor ? [slot] : [...slot]));
+}
+
+function namesOf(op: OpRecord, inputs: Inputs): string[] {
+  return op.inputs.flatMap(({ name }, i) => {
+    const slot = inputs[i];
+    if (slot === undefined) return [];
+    return slot instanceof Tensor ? [name] : slot.map((_, k) => `${name}.${k}`);
+  });
 }
 
 interface HostRead {
@@ -195,6 +206,8 @@ export class Trace implements Recorder {
       path,
       at: userLine(),
       uses,
+      inputNames: namesOf(op, given.inputs),
+      attrs: given.attrs,
       outputs: values,
       cut,
       nodes: [first, nextSequence()],
@@ -215,6 +228,8 @@ export class Trace implements Recorder {
       path,
       at: userLine(),
       uses,
+      inputNames: namesOf(op, inputs),
+      attrs,
       outputs: values,
       cut: state.grad ? undefined : 'it ran under noGrad',
       nodes: [nextSequence() - 1, nextSequence()],
@@ -233,6 +248,8 @@ export class Trace implements Recorder {
       path,
       at: userLine(),
       uses: [use],
+      inputNames: ['x'],
+      attrs: {},
       outputs: [this.#make(output, index, -1, -1)],
       cut: 'detach() drops the history',
       nodes: [0, 0],
@@ -264,6 +281,8 @@ export class Trace implements Recorder {
       path,
       at,
       uses: reads.map((read) => ({ value: read.value, history: read.history })),
+      inputNames: reads.map(() => 'x'),
+      attrs: {},
       outputs: [value],
       cut: `${how}() took its values into JavaScript, and a new tensor without history came back (${userLine() ?? 'unknown line'})`,
       nodes: [0, 0],
