@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { transformSync } from 'esbuild';
 import { root } from './house/files.js';
 
 const windows = process.platform === 'win32';
@@ -63,6 +64,13 @@ const programs = {
     opt.step();
     if (!(loss.item() >= 0)) throw new Error('loss is ' + loss.item());
   `,
+  'subject.mjs': `
+    import * as gp from 'gradproof';
+    const x = gp.tensor([[1, 2], [3, -1]]);
+    export default gp.defineSubject(() => ({
+      module: new gp.nn.Linear(2, 2), loss: (m) => m.forward(x).square().sum(), inputs: { x },
+    }));
+  `,
   'use.ts': `
     import * as gp from 'gradproof';
     import { nn, optim } from 'gradproof';
@@ -87,6 +95,21 @@ const programs = {
     export default value;
   `,
 };
+
+/** The TypeScript programs of the README: those that begin with the import. */
+function readmePrograms(): string[] {
+  const text = readFileSync(join(root, 'README.md'), 'utf8');
+  return [...text.matchAll(/```ts\n(import [^]*?)```/g)].map((match) => match[1]!);
+}
+
+function compile(user: string, file: string, module: string, resolution: string): void {
+  const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
+  const types = ['--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node'];
+  const roots = ['--typeRoots', join(root, 'node_modules/@types')];
+  const where = ['--module', module, '--moduleResolution', resolution];
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  run(process.execPath, [tsc, ...options, ...types, ...roots, ...where, file], user);
+}
 
 const place = mkdtempSync(join(tmpdir(), 'gradproof-package-'));
 const removePrebuild = ensurePrebuild();
@@ -132,27 +155,35 @@ try {
     ['nodenext', 'nodenext'],
     ['esnext', 'bundler'],
   ] as const) {
-    check(`TypeScript, strict, moduleResolution ${resolution}`, () => {
-      const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess'];
-      const types = ['--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node'];
-      const where = [
-        '--typeRoots',
-        join(root, 'node_modules/@types'),
-        '--module',
-        module,
-        '--moduleResolution',
-        resolution,
-      ];
-      run(
-        process.execPath,
-        [join(root, 'node_modules/typescript/bin/tsc'), ...options, ...types, ...where, 'use.ts'],
-        user,
-      );
-    });
+    check(`TypeScript, strict, moduleResolution ${resolution}`, () => compile(user, 'use.ts', module, resolution));
   }
-  check('the command', () => {
-    const command = join(user, 'node_modules/.bin', windows ? 'gradproof.cmd' : 'gradproof');
-    expect(run(command, ['train', '--help'], user).includes('--steps'), 'gradproof train --help does not name --steps');
+  readmePrograms().forEach((program, i) => {
+    check(`program ${i + 1} of the README, word for word: compiles and runs`, () => {
+      const file = `readme-${i + 1}.mts`;
+      writeFileSync(join(user, file), program);
+      compile(user, file, 'nodenext', 'nodenext');
+      const { code } = transformSync(program, { loader: 'ts', target: 'node20.19' });
+      writeFileSync(join(user, `readme-${i + 1}.mjs`), code);
+      const printed = Number(run(process.execPath, [`readme-${i + 1}.mjs`], user));
+      expect(Number.isFinite(printed), `it printed ${printed}`);
+    });
+  });
+  const command = join(user, 'node_modules/.bin', windows ? 'gradproof.cmd' : 'gradproof');
+  check('gradproof doctor finds the prebuilt addon', () => {
+    const said = run(command, ['doctor'], user);
+    expect(/prebuilds.*gradproof.*\.node +loaded/.test(said), said);
+  });
+  check("gradproof train, without --data, trains on the package's own documentation and proves itself", () => {
+    const said = run(command, ['train', '--steps', '20', '--layers', '1', '--sample', '40', '--out', 'run'], user);
+    expect(said.includes("gradproof's documentation") && !said.includes('RED'), said);
+    expect(existsSync(join(user, 'run/report.html')), 'there is no report');
+    run(command, ['train', '--resume', 'run'], user);
+    expect(run(command, ['generate', 'run', '--length', '10'], user).length > 5, 'it wrote nothing');
+  });
+  check('gradproof gradcheck of all ops, and of a file', () => {
+    const said = run(command, ['gradcheck', '--quiet'], user);
+    expect(/^\d+ passed, 0 failed/m.test(said), said);
+    run(command, ['gradcheck', 'subject.mjs'], user);
   });
 } finally {
   removePrebuild();

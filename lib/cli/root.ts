@@ -44,10 +44,10 @@ function collect(root: string, places: readonly string[]): string {
     .join('\n');
 }
 
-/** In a clone the project's source and documentation; where it was installed the package's documentation. */
+/** In a clone the project's source and documentation; where it was installed the package's documentation, declarations included. */
 export function defaultText(root = packageRoot()): NamedText {
   const clone = existsSync(join(root, 'lib', 'index.ts'));
-  const places = clone ? ['README.md', 'docs', 'lib', 'native'] : ['README.md', 'CHANGELOG.md', 'docs', 'LICENSE'];
+  const places = clone ? ['README.md', 'docs', 'lib', 'native'] : ['README.md', 'CHANGELOG.md', 'docs', 'dist/types'];
   const text = collect(root, places);
   if (text.trim() === '') {
     throw new GradproofError('ERR_DATA', `there is no documentation in ${root}`, {

@@ -1,4 +1,5 @@
 /** Text for language models: characters as tokens, random blocks, files and folders as input. */
+import { constants } from 'node:buffer';
 import { readdirSync, readFileSync, statSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
@@ -145,6 +146,14 @@ function decode(bytes: Uint8Array): string | undefined {
 }
 
 function readBytes(path: string): Uint8Array {
+  const { size } = statOf(path);
+  if (size > constants.MAX_STRING_LENGTH) {
+    throw new GradproofError(
+      'ERR_DATA',
+      `${path} has ${size} bytes, at most ${constants.MAX_STRING_LENGTH} can be read as one text`,
+      { hint: 'Split it into several files.', details: { path } },
+    );
+  }
   try {
     return readFileSync(path);
   } catch (error) {
@@ -174,7 +183,11 @@ function filesBelow(folder: string): string[] {
  */
 export function readText(path: string): string {
   let text: string | undefined;
-  if (statOf(path).isDirectory()) {
+  const stat = statOf(path);
+  if (stat.isCharacterDevice() || stat.isBlockDevice()) {
+    throw new GradproofError('ERR_DATA', `${path} must be a file or a folder, it is a device`, { details: { path } });
+  }
+  if (stat.isDirectory()) {
     const texts = filesBelow(path).flatMap((file) => decode(readBytes(file)) ?? []);
     text = texts.join('\n');
   } else text = decode(readBytes(path));

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -191,6 +191,11 @@ describe('text', () => {
     expect(data.readText(join(folder, 'a.txt'))).toBe('one');
     expect(() => data.readText(join(folder, 'c.bin'))).toThrow('binary');
     expect(() => data.readText(join(folder, 'no'))).toThrow('no such file');
+    if (process.platform !== 'win32') expect(() => data.readText('/dev/zero')).toThrow('it is a device');
+    writeFileSync(join(folder, 'huge'), '');
+    truncateSync(join(folder, 'huge'), 2 ** 31);
+    expect(() => data.readText(join(folder, 'huge'))).toThrow('has 2147483648 bytes');
+    rmSync(join(folder, 'huge'));
     writeFileSync(join(folder, 'empty'), ' \n');
     expect(() => data.readText(join(folder, 'empty'))).toThrow('holds no text');
   });
