@@ -1,6 +1,7 @@
 /** A subject: what a file offers to every command and contract as its default export. */
 import { GradproofError } from '../errors.js';
 import { Module } from '../nn/index.js';
+import type { AuditOptions } from './audit.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** A module with its loss, or a function of tensors. */
@@ -10,6 +11,8 @@ export interface SubjectParts<M extends Module = Module> {
   readonly loss: (module: M) => Tensor;
   /** The tensors that go in, by name; for reports. */
   readonly inputs?: Readonly<Record<string, Tensor>> | undefined;
+  /** What the model declares of itself: structural zeros, ties, whether it is causal. */
+  readonly audit?: AuditOptions | undefined;
 }
 
 export interface Subject {
@@ -27,7 +30,7 @@ export function defineSubject<M extends Module>(make: () => SubjectParts<M> | Pr
     base: Module,
     async open() {
       const parts = await make();
-      const { module, loss, inputs } = parts;
+      const { module, loss, inputs, audit } = parts;
       if (!(module instanceof Module) || typeof loss !== 'function') {
         throw new GradproofError('ERR_SUBJECT', 'a subject needs { module: a Module, loss: a function of it }', {
           op: 'defineSubject',
@@ -41,6 +44,7 @@ export function defineSubject<M extends Module>(make: () => SubjectParts<M> | Pr
           return loss(given);
         },
         inputs,
+        audit,
       };
     },
   };

@@ -1,9 +1,17 @@
 /** Source lines of user code, taken from `Error.stack` (mapped by source maps where the runtime maps it). */
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The library's own folder: frames inside are skipped. */
-const own = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+/** The library's own folders, whose frames are skipped: `lib`; of a bundle also `dist`, and the `lib` its maps point to. */
+const here = dirname(fileURLToPath(import.meta.url));
+const own = (basename(here) === 'capture' ? [resolve(here, '..')] : [dist(here), resolve(dist(here), '../lib')]).map(
+  (folder) => folder + sep,
+);
+
+/** Bundles stand in dist, what they share in dist/chunks. */
+function dist(folder: string): string {
+  return basename(folder) === 'chunks' ? dirname(folder) : folder;
+}
 
 /** `file:line:column` of the innermost frame outside the library, or undefined. */
 export function userLine(): string | undefined {
@@ -16,7 +24,8 @@ export function userLine(): string | undefined {
     if (match === null) continue;
     const file = match[1] ?? '';
     const path = file.startsWith('file://') ? fileURLToPath(file) : file;
-    if (path.startsWith('node:') || path.startsWith(own) || path.includes('node_modules')) continue;
+    if (path.startsWith('node:') || own.some((folder) => path.startsWith(folder)) || path.includes('node_modules'))
+      continue;
     return `${path}:${match[2] ?? ''}:${match[3] ?? ''}`;
   }
   return undefined;

@@ -16,6 +16,8 @@ export type OptionSpec =
       readonly default?: string;
       readonly choices?: readonly string[];
     })
+  /** May be given several times. */
+  | (Common & { readonly kind: 'words'; readonly value: string })
   | (Common & {
       readonly kind: 'number' | 'integer';
       readonly default?: number;
@@ -59,9 +61,13 @@ function parseNumber(name: string, spec: OptionSpec & { readonly kind: 'number' 
 export class Args {
   readonly positionals: readonly string[];
   readonly #specs: OptionSpecs;
-  readonly #given: ReadonlyMap<string, string | true>;
+  readonly #given: ReadonlyMap<string, string | true | readonly string[]>;
 
-  constructor(specs: OptionSpecs, given: ReadonlyMap<string, string | true>, positionals: readonly string[]) {
+  constructor(
+    specs: OptionSpecs,
+    given: ReadonlyMap<string, string | true | readonly string[]>,
+    positionals: readonly string[],
+  ) {
     this.#specs = specs;
     this.#given = given;
     this.positionals = positionals;
@@ -79,7 +85,9 @@ export class Args {
     const text = this.#given.get(name);
     if (spec.kind === 'flag') {
       if (text !== true) throw usageError(`--${name} takes no value, got '${String(text)}'`);
-    } else if (text === undefined || text === true) throw usageError(`--${name} needs a value`);
+    } else if (spec.kind === 'words') {
+      if (text === true) throw usageError(`--${name} needs a value`);
+    } else if (typeof text !== 'string') throw usageError(`--${name} needs a value`);
     else if (spec.kind !== 'word') parseNumber(name, spec, text);
     else if (spec.choices !== undefined && !spec.choices.includes(text)) {
       throw usageError(`--${name} must be one of ${spec.choices.join(', ')}, got '${text}'`);
@@ -101,6 +109,13 @@ export class Args {
     const text = this.#given.get(name);
     if (typeof text === 'string') return text;
     return spec.kind === 'word' ? spec.default : undefined;
+  }
+
+  /** Every value of an option that may be given several times, in order. */
+  words(name: string): readonly string[] {
+    this.#spec(name);
+    const given = this.#given.get(name);
+    return given === undefined || given === true ? [] : typeof given === 'string' ? [given] : given;
   }
 
   word(name: string): string {
@@ -131,7 +146,7 @@ export function parse(command: CommandSpec, argv: readonly string[]): Args {
     options[name] = { type: kind === 'flag' ? 'boolean' : 'string', ...(short === undefined ? {} : { short }) };
   }
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true });
-  const given = new Map<string, string | true>();
+  const given = new Map<string, string | true | readonly string[]>();
   const positionals: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value);
@@ -143,7 +158,10 @@ export function parse(command: CommandSpec, argv: readonly string[]): Args {
         guess === undefined ? `See gradproof ${command.name} --help.` : `Did you mean --${guess}?`,
       );
     }
-    given.set(token.name, token.value ?? true);
+    if (specs[token.name]?.kind === 'words' && token.value !== undefined) {
+      const earlier = given.get(token.name);
+      given.set(token.name, [...(typeof earlier === 'object' ? earlier : []), token.value]);
+    } else given.set(token.name, token.value ?? true);
   }
   if (!given.has('help') && positionals.length > command.most) {
     throw usageError(
@@ -155,10 +173,10 @@ export function parse(command: CommandSpec, argv: readonly string[]): Args {
 
 function describe(name: string, spec: OptionSpec): [string, string] {
   const short = spec.short === undefined ? '' : `-${spec.short}, `;
-  const value = spec.kind === 'flag' ? '' : ` ${spec.kind === 'word' ? spec.value : 'N'}`;
+  const value = spec.kind === 'flag' ? '' : ` ${spec.kind === 'word' || spec.kind === 'words' ? spec.value : 'N'}`;
   const parts = [spec.help];
   if (spec.kind === 'word' && spec.choices !== undefined) parts.push(`(${spec.choices.join(', ')})`);
-  if (spec.kind !== 'flag' && spec.default !== undefined) parts.push(`[${spec.default}]`);
+  if (spec.kind !== 'flag' && spec.kind !== 'words' && spec.default !== undefined) parts.push(`[${spec.default}]`);
   return [`${short}--${name}${value}`, parts.join(' ')];
 }
 

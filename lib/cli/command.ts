@@ -15,6 +15,9 @@ export const Exit = {
 } as const;
 export type Exit = (typeof Exit)[keyof typeof Exit];
 
+/** Whether this process is the command line itself, and not a test that calls it. */
+export const program = { running: false };
+
 export interface Command {
   readonly spec: CommandSpec;
   run(args: Args): Promise<Exit>;

@@ -4,14 +4,16 @@ import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { closest, isError } from '../errors.js';
 import { helpText, parse, usageError } from './args.js';
-import { Exit, type Command } from './command.js';
+import { auditCommand } from './audit.js';
+import { Exit, program, type Command } from './command.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
 import { gradcheckCommand } from './gradcheck.js';
+import { proveCommand } from './prove.js';
 import { packageVersion } from './root.js';
 import { train } from './train.js';
 
-const COMMANDS: readonly Command[] = [train, generate, gradcheckCommand, doctor];
+const COMMANDS: readonly Command[] = [train, generate, auditCommand, proveCommand, gradcheckCommand, doctor];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ spec }) => spec.name.length + spec.positionals.length + 1));
@@ -88,6 +90,7 @@ function isProgram(): boolean {
 }
 
 if (isProgram()) {
+  program.running = true;
   process.setSourceMapsEnabled(true);
   // A reader that goes away (`| head`) is no failure; without a listener the next write would end the process.
   process.stdout.on('error', () => undefined);

@@ -1,0 +1,11 @@
+/** Reports of commands. */
+export {
+  auditOutcome,
+  couldNotRun,
+  proofOutcome,
+  type Case,
+  type Outcome,
+  type Problem,
+  type Status,
+} from './outcome.js';
+export { isReporter, render, REPORTERS, type Reporter } from './reporters.js';
