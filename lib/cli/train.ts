@@ -54,7 +54,7 @@ const options: OptionSpecs = {
     value: 'DTYPE',
     default: DEFAULTS.dtype,
     choices: ['f32', 'f64', 'bf16'],
-    help: 'element type',
+    help: 'element type; bf16 keeps f32 master weights in the optimizer',
   },
   device: { kind: 'word', value: 'DEVICE', default: DEFAULTS.device, help: 'cpu, cuda, cuda:1' },
   threads: { kind: 'integer', min: 1, max: 1024, help: 'CPU threads; default: all cores that the process may use' },
@@ -195,7 +195,8 @@ export const train: Command = {
         signal: interrupt.signal,
       });
       if (result.stopped === 'aborted') {
-        progress.print(`stopped at step ${result.step}; go on with: gradproof train --resume ${folder}`);
+        const again = process.env['npm_lifecycle_event'] === 'start' ? 'npm start --' : 'npx gradproof train';
+        progress.print(`stopped at step ${result.step}; go on with: ${again} --resume ${folder}`);
         return Exit.Interrupted;
       }
       progress.print(`done: ${folder}/report.html`);

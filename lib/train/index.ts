@@ -7,6 +7,7 @@ export {
   type StepInfo,
   type TrainerOptions,
 } from './trainer.js';
+export { MasterWeights } from './master.js';
 export { findAnomaly, type Anomaly } from './anomaly.js';
 export type { Batch, Model, Optimizer } from './step.js';
 export { renderCurves, type Series } from './curves.js';

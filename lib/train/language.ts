@@ -8,7 +8,9 @@ import { readMetrics, writeFileAtomic } from '../io/index.js';
 import { GPT, tokenLoss } from '../models/index.js';
 import { AdamW, warmupCosineLr } from '../optim/index.js';
 import { manualSeed } from '../ops/generator.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { renderCurves, type Series } from './curves.js';
+import { MasterWeights } from './master.js';
 import { prove, proofTables, type Proof } from './proof.js';
 import { compact, duration, type ProgressLine } from './progress.js';
 import { renderReport } from './report.js';
@@ -42,17 +44,20 @@ export interface LanguageResult extends FitResult {
 }
 
 /** AdamW that decays matrices and embeddings, not biases and norms (as nanoGPT does). */
-function makeOptimizer(model: GPT, config: RunConfig): AdamW {
+function makeOptimizer(model: GPT, config: RunConfig): AdamW | MasterWeights {
+  const { lr, weightDecay, beta1, beta2, dtype } = config;
+  const adamW = (named: readonly (readonly [string, Tensor])[]): AdamW => {
+    const groups = [
+      { params: named.filter(([, p]) => p.ndim >= 2), weightDecay },
+      { params: named.filter(([, p]) => p.ndim < 2), weightDecay: 0 },
+    ];
+    return new AdamW(
+      groups.filter(({ params }) => params.length > 0),
+      { lr, betas: [beta1, beta2] },
+    );
+  };
   const named = model.namedParameters();
-  const { lr, weightDecay, beta1, beta2 } = config;
-  const groups = [
-    { params: named.filter(([, p]) => p.ndim >= 2), weightDecay },
-    { params: named.filter(([, p]) => p.ndim < 2), weightDecay: 0 },
-  ];
-  return new AdamW(
-    groups.filter(({ params }) => params.length > 0),
-    { lr, betas: [beta1, beta2] },
-  );
+  return dtype === 'bf16' ? new MasterWeights(named, adamW) : adamW(named);
 }
 
 /** The model of a run, initialised from its seed: the same values every time. */

@@ -33,6 +33,13 @@ describe('gradproof train', () => {
     expect(readFileSync(place.at('whole', 'report.html'), 'utf8')).toContain('The proof holds.');
   });
 
+  // bf16 spaces numbers near 1 by 2⁻⁷: without master weights the scales of the norms would stay at 1.
+  it.each(['bf16', 'f64'])('trains in %s, and the proof holds', async (dtype) => {
+    const how = ['--steps', '60', '--warmup', '0', '--dtype', dtype, '--dropout', '0.1', '--accumulate', '2', ...small];
+    await place.says(0, 'proof', 'train', '--data', place.text, '--out', dtype, '--bias', '--untied', ...how);
+    await place.says(0, 'resumed     at step 60', 'train', '--resume', dtype, '--no-proof');
+  });
+
   it('refuses to write over a run', async () => {
     await place.refuses(2, '--resume whole', 'train', '--data', place.text, '--out', 'whole', '--steps', '5', ...small);
   });
