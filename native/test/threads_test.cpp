@@ -78,7 +78,7 @@ void nested() {
             [](void *b, int64_t, int slot) {
               auto *in = static_cast<Arg *>(b);
               (*in->inner)++;
-              *in->wrong += slot != 0 || gp::thread_count() != 3;
+              *in->wrong += slot != 0 || gp::thread_count() != 4;
             },
             outer);
       },

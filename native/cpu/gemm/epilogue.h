@@ -49,6 +49,7 @@ __attribute__((always_inline)) inline void store_narrow<f16>(f16 *p, VF v, int n
 template <class A, class T>
 GP_INLINE typename Vec<A>::V load_columns(const T *p, int64_t stride, int n) {
   if (stride == 1) return load_wide<A>(p, n);
+  if (stride == 0) return widen(*p) - typename Vec<A>::V{};  // not V{} + x: that would turn -0 into 0
   typename Vec<A>::V v = {};
   for (int i = 0; i < n; i++) v[i] = widen(p[i * stride]);
   return v;

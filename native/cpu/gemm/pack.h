@@ -58,7 +58,7 @@ void pack_across(D *dst, int width, const S *src, int64_t i_stride, int64_t dept
         r[i] = typename Vec<D>::V{};
         if (i < rows) r[i] = load_wide<D>(p + i * i_stride, lanes);
       }
-      transpose<D>(r);
+      transpose_lanes<N>(r);
       // A strip of one block may spill into the next row, which is written later. The second block of a strip must
       // not: the first has already written that row.
 #pragma GCC unroll 16
@@ -125,7 +125,7 @@ GP_INLINE void pack_pairs_across(uint32_t *dst, int width, const uint16_t *src, 
         r[i] = VF{};
         if (i < count - i0) r[i] = (VF)_mm512_maskz_loadu_epi16(m, src + (i0 + i) * i_stride + 2 * p);
       }
-      transpose<float>(r);
+      transpose_lanes<16>(r);
 #pragma GCC unroll 16
       for (int i = 0; i < 16; i++) {
         int64_t at = (p + i) * width + i0;

@@ -1,11 +1,8 @@
 // The few vector operations that a matrix product needs, for the instruction set this file is compiled for.
 // loadn/storen touch the first n lanes only (1 <= n <= lanes); the other lanes read as zero.
 #pragma once
-#include <stddef.h>
-
-#include <utility>
-
 #include "../../include/kernel.h"
+#include "../simd/transpose.h"
 #if defined(__GNUC__) && !defined(__clang__)
 // gcc 12 warns about its own _mm512_undefined_*() once they are inlined here.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -158,39 +155,6 @@ GP_INLINE VF loadn(const f16 *p, int n) {
 }
 
 #endif
-
-// ---- transposing N vectors of N lanes: log2(N) rounds, each swaps blocks of S x S
-// --------------------------------------
-
-template <class T, int S, bool High, size_t... I>
-GP_INLINE typename Vec<T>::V swap_blocks(typename Vec<T>::V a, typename Vec<T>::V b, std::index_sequence<I...>) {
-  constexpr int N = Vec<T>::N;
-  return __builtin_shufflevector(
-      a, b,
-      (High ? ((static_cast<int>(I) & S) ? N + static_cast<int>(I) : static_cast<int>(I) + S)
-            : ((static_cast<int>(I) & S) ? N + static_cast<int>(I) - S : static_cast<int>(I)))...);
-}
-
-template <class T, int S>
-GP_INLINE void transpose_round(typename Vec<T>::V *r) {
-  using Lanes = std::make_index_sequence<static_cast<size_t>(Vec<T>::N)>;
-#pragma GCC unroll 16
-  for (int i = 0; i < Vec<T>::N; i++) {
-    if (i & S) continue;
-    typename Vec<T>::V a = r[i], b = r[i + S];
-    r[i] = swap_blocks<T, S, false>(a, b, Lanes{});
-    r[i + S] = swap_blocks<T, S, true>(a, b, Lanes{});
-  }
-}
-
-template <class T>
-GP_INLINE void transpose(typename Vec<T>::V *r) {
-  constexpr int N = Vec<T>::N;
-  if constexpr (N > 8) transpose_round<T, 8>(r);
-  if constexpr (N > 4) transpose_round<T, 4>(r);
-  if constexpr (N > 2) transpose_round<T, 2>(r);
-  transpose_round<T, 1>(r);
-}
 
 }  // namespace
 }  // namespace gp::GP_ISA

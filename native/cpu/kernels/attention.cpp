@@ -12,7 +12,7 @@ constexpr int64_t kBlock = 64;  // queries and keys per block
 
 struct Problem {
   int64_t batch, heads, key_heads, group, t, s, e, ev;
-  int64_t le, lv;  // row lengths in scratch: e and ev rounded up
+  int64_t le, lv, ls;  // row lengths in scratch: e, ev and a block of keys, rounded up
   double scale;
   bool causal;
 };
@@ -34,6 +34,7 @@ Problem problem_of(const gp_call *call, int q) {
   p.ev = value.shape[3];
   p.le = round_up(p.e, 16);
   p.lv = round_up(p.ev, 16);
+  p.ls = round_up(p.s < kBlock ? p.s : kBlock, 16);
   return p;
 }
 
@@ -44,44 +45,48 @@ GP_FN Matrix<T> matrix(const gp_view &v, int64_t b, int64_t h, int64_t row) {
 
 GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// One row of raw scores becomes scale · score + mask; columns from `limit` on are -infinity.
+// One row of raw scores becomes scale · score + mask.
 template <class T>
-GP_FN void mask_row(WideOf<T> *s, int64_t cols, int64_t limit, WideOf<T> scale, const gp_view *mask, int64_t b,
-                    int64_t h, int64_t i, int64_t j) {
-  using W = WideOf<T>;
-  const W low = -static_cast<W>(__builtin_inff());
+GP_FN void mask_row(WideOf<T> *s, int64_t cols, WideOf<T> scale, const gp_view *mask, int64_t b, int64_t h, int64_t i,
+                    int64_t j) {
+  using V = Compute<T>;
   if (mask == nullptr) {
-    for (int64_t c = 0; c < cols; c++) s[c] *= scale;
-  } else {
-    const int64_t at = b * mask->stride[0] + h * mask->stride[1] + i * mask->stride[2] + j * mask->stride[3];
-    const int64_t step = mask->stride[3];
-    if (mask->dtype == GP_BOOL) {
-      const uint8_t *m = data<uint8_t>(*mask) + at;
-      for (int64_t c = 0; c < cols; c++) s[c] = m[c * step] ? s[c] * scale : low;
-    } else {
-      const T *m = data<T>(*mask) + at;
-      for (int64_t c = 0; c < cols; c++) s[c] = s[c] * scale + widen(m[c * step]);
-    }
+    each_vector<V>(cols, [&](int64_t c, int64_t k) { put(s + c, get<V>(s + c, k) * V(scale), k); });
+    return;
   }
-  for (int64_t c = limit < 0 ? 0 : limit; c < cols; c++) s[c] = low;
+  const int64_t at = b * mask->stride[0] + h * mask->stride[1] + i * mask->stride[2] + j * mask->stride[3];
+  const int64_t step = mask->stride[3];
+  if (mask->dtype == GP_BOOL) {
+    const uint8_t *m = data<uint8_t>(*mask) + at;
+    for (int64_t c = 0; c < cols; c++) s[c] = m[c * step] ? s[c] * scale : -static_cast<WideOf<T>>(__builtin_inff());
+  } else {
+    const T *m = data<T>(*mask) + at;
+    for (int64_t c = 0; c < cols; c++) s[c] = s[c] * scale + widen(m[c * step]);
+  }
 }
 
 // Columns of the block at key j that query i may see.
 GP_FN int64_t visible(const Problem &p, int64_t i, int64_t j, int64_t cols) {
-  return p.causal ? least(cols, i - j + 1) : cols;
+  const int64_t n = p.causal ? least(cols, i - j + 1) : cols;
+  return n < 0 ? 0 : n;
 }
 
-// Runs body(tile, scratch of this thread). With less scratch than the present threads need, one thread does it all.
+// Runs body(head, scratch of this thread) for each of `count` heads (or blocks of one) of `work` multiply-adds; small
+// ones share a tile. With less scratch than the present threads need, one thread does it all.
 template <class W, class F>
-void with_scratch(int64_t count, const gp_call *call, size_t per_slot, const F &body) {
+void with_scratch(int64_t count, int64_t work, const gp_call *call, size_t per_slot, const F &body) {
   W *base = static_cast<W *>(call->workspace);
   const bool enough = call->workspace_size >= per_slot * static_cast<size_t>(thread_count()) * sizeof(W);
   if (!enough) {
     for (int64_t i = 0; i < count; i++) body(i, base);
     return;
   }
-  auto run = [&](int64_t i, int slot) { body(i, base + static_cast<size_t>(slot) * per_slot); };
-  tiles(count, run);
+  const int64_t grain = work < 16384 ? 16384 / (work + 1) + 1 : 1;
+  auto run = [&](int64_t tile, int slot) {
+    for (int64_t i = tile * grain; i < least(count, (tile + 1) * grain); i++)
+      body(i, base + static_cast<size_t>(slot) * per_slot);
+  };
+  tiles((count + grain - 1) / grain, run);
 }
 
 size_t wide_bytes(const gp_view &v) { return v.dtype == GP_F64 ? sizeof(double) : sizeof(float); }
@@ -89,14 +94,14 @@ size_t wide_bytes(const gp_view &v) { return v.dtype == GP_F64 ? sizeof(double) 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 size_t forward_scratch(const Problem &p) {
-  return static_cast<size_t>(kBlock * p.le + p.e * kBlock + 2 * kBlock * p.lv + kBlock * kBlock + 2 * kBlock);
+  return static_cast<size_t>(kBlock * p.le + p.e * p.ls + 2 * kBlock * p.lv + kBlock * p.ls + 2 * kBlock);
 }
 
 size_t forward_workspace(const gp_call *call) {
   return forward_scratch(problem_of(call, 0)) * static_cast<size_t>(thread_count()) * wide_bytes(in(call, 0));
 }
 
-// Online softmax of one row of a block: `scores` become weights relative to the new maximum.
+// Online softmax of one row of a block: `cols` scores become weights relative to the new maximum.
 template <class V, class W>
 GP_FN void soften(W *scores, int64_t cols, W *max, W *sum, W *o, int64_t lv) {
   const W m = row_max<V>(scores, cols), now = m > *max || m != m ? m : *max;
@@ -125,10 +130,10 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
   using V = Compute<T>;
   using W = WideOf<T>;
   const int64_t rows = least(kBlock, p.t - i0), hk = h / p.group;
-  W *q = scratch, *kt = q + kBlock * p.le, *v = kt + p.e * kBlock, *o = v + kBlock * p.lv, *s = o + kBlock * p.lv;
-  W *max = s + kBlock * kBlock, *sum = max + kBlock;
+  W *q = scratch, *kt = q + kBlock * p.le, *v = kt + p.e * p.ls, *o = v + kBlock * p.lv, *s = o + kBlock * p.lv;
+  W *max = s + kBlock * p.ls, *sum = max + kBlock;
   pack(matrix<T>(in(call, 0), b, h, i0), rows, p.e, q, p.le);
-  memset(o, 0, static_cast<size_t>(kBlock * p.lv) * sizeof(W));
+  memset(o, 0, static_cast<size_t>(rows * p.lv) * sizeof(W));
   for (int64_t r = 0; r < rows; r++) {
     max[r] = -static_cast<W>(__builtin_inff());
     sum[r] = 0;
@@ -136,16 +141,17 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
   const int64_t end = p.causal ? least(p.s, i0 + rows) : p.s;
   for (int64_t j0 = 0; j0 < end; j0 += kBlock) {
     const int64_t cols = least(kBlock, p.s - j0);
-    pack_transposed(matrix<T>(in(call, 1), b, hk, j0), cols, p.e, kt, kBlock);
+    pack_transposed(matrix<T>(in(call, 1), b, hk, j0), cols, p.e, kt, p.ls);
     pack(matrix<T>(in(call, 2), b, hk, j0), cols, p.ev, v, p.lv);
-    memset(s, 0, static_cast<size_t>(kBlock * kBlock) * sizeof(W));
-    product<V>(q, p.le, 1, kt, kBlock, s, kBlock, rows, round_up(cols, 16), p.e);
+    product<V, true>(q, p.le, 1, kt, p.ls, s, p.ls, rows, round_up(cols, 16), p.e);
     for (int64_t r = 0; r < rows; r++) {
-      W *row = s + r * kBlock;
-      mask_row<T>(row, cols, visible(p, i0 + r, j0, cols), static_cast<W>(p.scale), mask, b, h, i0 + r, j0);
-      soften<V>(row, cols, max + r, sum + r, o + r * p.lv, p.lv);
+      W *row = s + r * p.ls;
+      const int64_t seen = visible(p, i0 + r, j0, cols);
+      mask_row<T>(row, seen, static_cast<W>(p.scale), mask, b, h, i0 + r, j0);
+      soften<V>(row, seen, max + r, sum + r, o + r * p.lv, p.lv);
+      for (int64_t c = seen; c < cols; c++) row[c] = 0;
     }
-    product<V>(s, kBlock, 1, v, p.lv, o, p.lv, rows, p.lv, cols);
+    product<V>(s, p.ls, 1, v, p.lv, o, p.lv, rows, p.lv, cols);
   }
   T *y = data<T>(out(call, 0)) + ((b * p.heads + h) * p.t + i0) * p.ev;
   W *lse = data<W>(out(call, 1)) + (b * p.heads + h) * p.t + i0;
@@ -162,11 +168,13 @@ int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
   const gp_view *mask = has(call, 3) ? &in(call, 3) : nullptr;
   const int64_t blocks = (p.t + kBlock - 1) / kBlock;
   GP_FLOATS(in(call, 0).dtype, T, {
-    with_scratch<WideOf<T>>(p.batch * p.heads * blocks, call, forward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
-      // the last queries see most keys: they come first
-      const int64_t block = blocks - 1 - i % blocks, head = i / blocks;
-      forward_tile<T>(call, p, mask, head / p.heads, head % p.heads, block * kBlock, scratch);
-    });
+    const int64_t work = least(p.t, kBlock) * p.s * (p.e + p.ev);
+    with_scratch<WideOf<T>>(p.batch * p.heads * blocks, work, call, forward_scratch(p),
+                            [&](int64_t i, WideOf<T> *scratch) {
+                              // the last queries see most keys: they come first
+                              const int64_t block = blocks - 1 - i % blocks, head = i / blocks;
+                              forward_tile<T>(call, p, mask, head / p.heads, head % p.heads, block * kBlock, scratch);
+                            });
   });
   return GP_OK;
 }
@@ -177,9 +185,9 @@ int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
 enum Input { kDy, kQuery, kKey, kValue, kMask, kY, kLse };
 
 size_t backward_scratch(const Problem &p) {
-  const int64_t keys = p.e * kBlock + p.ev * kBlock + 2 * kBlock * p.le + kBlock * p.lv;  // Kᵀ, Vᵀ, K, dK, dV
-  const int64_t queries = kBlock * p.le + kBlock * p.lv + 2 * kBlock * kBlock;            // Q, dO, S, dP
-  return static_cast<size_t>(keys + queries + p.group * p.t * (p.le + 1));                // dQ, rowsum(dO O)
+  const int64_t keys = (p.e + p.ev) * p.ls + 2 * kBlock * p.le + kBlock * p.lv;  // Kᵀ, Vᵀ, K, dK, dV
+  const int64_t queries = kBlock * p.le + kBlock * p.lv + 2 * kBlock * p.ls;     // Q, dO, S, dP
+  return static_cast<size_t>(keys + queries + p.group * p.t * (p.le + 1));       // dQ, rowsum(dO O)
 }
 
 size_t backward_workspace(const gp_call *call) {
@@ -213,9 +221,9 @@ struct Backward {
       scratch += n;
       return at;
     };
-    kt = take(p.e * kBlock), vt = take(p.ev * kBlock), k = take(kBlock * p.le), dk = take(kBlock * p.le);
-    dv = take(kBlock * p.lv), q = take(kBlock * p.le), dy = take(kBlock * p.lv), s = take(kBlock * kBlock);
-    dp = take(kBlock * kBlock), dq = take(p.group * p.t * p.le), dot = take(p.group * p.t);
+    kt = take(p.e * p.ls), vt = take(p.ev * p.ls), k = take(kBlock * p.le), dk = take(kBlock * p.le);
+    dv = take(kBlock * p.lv), q = take(kBlock * p.le), dy = take(kBlock * p.lv), s = take(kBlock * p.ls);
+    dp = take(kBlock * p.ls), dq = take(p.group * p.t * p.le), dot = take(p.group * p.t);
   }
 
   int64_t row_of(int64_t g, int64_t i) const { return (b * p.heads + hk * p.group + g) * p.t + i; }
@@ -245,11 +253,11 @@ struct Backward {
   void keys(int64_t j) {
     const int64_t cols = least(kBlock, p.s - j);
     const Matrix<T> key = matrix<T>(in(call, kKey), b, hk, j), value = matrix<T>(in(call, kValue), b, hk, j);
-    pack_transposed(key, cols, p.e, kt, kBlock);
-    pack_transposed(value, cols, p.ev, vt, kBlock);
+    pack_transposed(key, cols, p.e, kt, p.ls);
+    pack_transposed(value, cols, p.ev, vt, p.ls);
     pack(key, cols, p.e, k, p.le);
-    memset(dk, 0, static_cast<size_t>(kBlock * p.le) * sizeof(W));
-    memset(dv, 0, static_cast<size_t>(kBlock * p.lv) * sizeof(W));
+    memset(dk, 0, static_cast<size_t>(cols * p.le) * sizeof(W));
+    memset(dv, 0, static_cast<size_t>(cols * p.lv) * sizeof(W));
     for (int64_t g = 0; g < p.group; g++) {
       for (int64_t i = p.causal ? j / kBlock * kBlock : 0; i < p.t; i += kBlock) block(g, i, j, cols);
     }
@@ -265,20 +273,20 @@ struct Backward {
     const W *lse = data<W>(in(call, kLse)) + row_of(g, i), scale = static_cast<W>(p.scale);
     pack(matrix<T>(in(call, kQuery), b, h, i), rows, p.e, q, p.le);
     pack(matrix<T>(in(call, kDy), b, h, i), rows, p.ev, dy, p.lv);
-    memset(s, 0, static_cast<size_t>(kBlock * kBlock) * sizeof(W));
-    memset(dp, 0, static_cast<size_t>(kBlock * kBlock) * sizeof(W));
-    product<V>(q, p.le, 1, kt, kBlock, s, kBlock, rows, wide, p.e);
-    product<V>(dy, p.lv, 1, vt, kBlock, dp, kBlock, rows, wide, p.ev);
+    product<V, true>(q, p.le, 1, kt, p.ls, s, p.ls, rows, wide, p.e);
+    product<V, true>(dy, p.lv, 1, vt, p.ls, dp, p.ls, rows, wide, p.ev);
     for (int64_t r = 0; r < rows; r++) {
-      W *w = s + r * kBlock;
+      W *w = s + r * p.ls;
       const bool empty = lse[r] == -static_cast<W>(__builtin_inff());
-      mask_row<T>(w, cols, empty ? 0 : visible(p, i + r, j, cols), scale, mask, b, h, i + r, j);
-      const V shift(empty ? W(0) : lse[r]);
-      each_vector<V>(cols, [&](int64_t c, int64_t n) { put(w + c, exp_(get<V>(w + c, n) - shift), n); });
+      const int64_t seen = empty ? 0 : visible(p, i + r, j, cols);
+      mask_row<T>(w, seen, scale, mask, b, h, i + r, j);
+      const V shift(lse[r]);
+      each_vector<V>(seen, [&](int64_t c, int64_t n) { put(w + c, exp_(get<V>(w + c, n) - shift), n); });
+      for (int64_t c = seen; c < cols; c++) w[c] = 0;
     }
-    if (dv_out != nullptr) product<V>(s, 1, kBlock, dy, p.lv, dv, p.lv, cols, p.lv, rows);
+    if (dv_out != nullptr) product<V>(s, 1, p.ls, dy, p.lv, dv, p.lv, cols, p.lv, rows);
     for (int64_t r = 0; r < rows; r++) {
-      W *w = s + r * kBlock, *d = dp + r * kBlock;
+      W *w = s + r * p.ls, *d = dp + r * p.ls;
       const V mean(dot[g * p.t + i + r]);
       each_vector<V>(cols, [&](int64_t c, int64_t n) {
         V m = get<V>(w + c, n) * (get<V>(d + c, n) - mean);
@@ -286,15 +294,16 @@ struct Backward {
         put(w + c, m * V(scale), n);
       });
     }
-    if (dq_out != nullptr) product<V>(s, kBlock, 1, k, p.le, dq + (g * p.t + i) * p.le, p.le, rows, p.le, cols);
-    if (dk_out != nullptr) product<V>(s, 1, kBlock, q, p.le, dk, p.le, cols, p.le, rows);
+    if (dq_out != nullptr) product<V>(s, p.ls, 1, k, p.le, dq + (g * p.t + i) * p.le, p.le, rows, p.le, cols);
+    if (dk_out != nullptr) product<V>(s, 1, p.ls, q, p.le, dk, p.le, cols, p.le, rows);
   }
 };
 
 int32_t attention_backward(gp_context *, const gp_kernel *, const gp_call *call) {
   const Problem p = problem_of(call, kQuery);
   GP_FLOATS(in(call, kDy).dtype, T, {
-    with_scratch<WideOf<T>>(p.batch * p.key_heads, call, backward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
+    const int64_t work = 2 * p.group * p.t * p.s * (p.e + p.ev);
+    with_scratch<WideOf<T>>(p.batch * p.key_heads, work, call, backward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
       Backward<T>(call, p, i / p.key_heads, i % p.key_heads, scratch).run();
     });
   });

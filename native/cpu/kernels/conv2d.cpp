@@ -5,6 +5,7 @@
 // adds patches in the order (kh, kw, position); dweight adds images one after the other within at most kParts parts of
 // the batch, then the parts.
 #include "../gemm/gemm.h"
+#include "../simd/vec.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -72,44 +73,65 @@ GP_INLINE Run inside(int64_t out, int64_t in, int64_t stride, int64_t offset) { 
   return Run{min64(first, out), max64(min64(first, out), min64(end, out))};
 }
 
-// cols[r, p - p0] of channels [c0, c1) of an image, U: an unsigned type of the element's size.
+// Scratch for the padded rows that `positions` positions of `channels` channels read.
+size_t padded_size(const Conv &v, int64_t channels, int64_t positions) {
+  const int64_t out_rows = min64(v.out_h, positions / max64(v.out_w, 1) + 2);
+  const int64_t rows = (out_rows - 1) * v.stride[0] + (v.kernel_h - 1) * v.dilation[0] + 1;
+  return aligned(channels * rows * (v.width + 2 * v.padding[1]) * v.size + 64);
+}
+
+// cols[r, p - p0] of channels [c0, c1) of an image, U: an unsigned type of the element's size. The rows are first
+// copied with their padding, so that every run of a patch is one copy in whole blocks: what it writes too much, the
+// next run overwrites, and behind the last both buffers have room for a block.
 template <class U>
-void im2col(const Conv &v, const U *image, int64_t c0, int64_t c1, int64_t p0, int64_t p1, U *cols) {
+void im2col(const Conv &v, const U *image, int64_t c0, int64_t c1, int64_t p0, int64_t p1, U *cols, U *padded) {
+  typedef uint8_t Block __attribute__((vector_size(64), aligned(1), may_alias));
+  constexpr int64_t kBlock = 64 / sizeof(U);
   const int64_t count = p1 - p0;
+  if (count <= 0) return;
+  const int64_t oy0 = p0 / v.out_w, oy1 = (p1 - 1) / v.out_w, width = v.width + 2 * v.padding[1];
+  const int64_t top = oy0 * v.stride[0] - v.padding[0];
+  const int64_t rows = (oy1 - oy0) * v.stride[0] + (v.kernel_h - 1) * v.dilation[0] + 1;
   for (int64_t c = c0; c < c1; c++) {
+    for (int64_t row = 0; row < rows; row++) {
+      U *to = padded + ((c - c0) * rows + row) * width;
+      const int64_t iy = top + row;
+      const bool exists = iy >= 0 && iy < v.height;
+      memset(to, 0, static_cast<size_t>(exists ? v.padding[1] : width) * sizeof(U));
+      if (!exists) continue;
+      memcpy(to + v.padding[1], image + (c * v.height + iy) * v.width, static_cast<size_t>(v.width) * sizeof(U));
+      memset(to + v.padding[1] + v.width, 0, static_cast<size_t>(v.padding[1]) * sizeof(U));
+    }
+  }
+  for (int64_t c = 0; c < c1 - c0; c++) {
     for (int64_t tap = 0; tap < v.taps; tap++, cols += count) {
-      const int64_t dy = tap / v.kernel_w * v.dilation[0] - v.padding[0];
-      const int64_t dx = tap % v.kernel_w * v.dilation[1] - v.padding[1];
-      const Run run = inside(v.out_w, v.width, v.stride[1], dx);
-      for (int64_t p = p0; p < p1;) {
-        const int64_t oy = p / v.out_w, x0 = p - oy * v.out_w, x1 = min64(v.out_w, x0 + p1 - p);
-        const int64_t iy = oy * v.stride[0] + dy;
-        U *to = cols + (p - p0) - x0;  // indexed by ox
-        p += x1 - x0;
-        int64_t first = max64(x0, run.first), end = min64(x1, run.end);
-        if (iy < 0 || iy >= v.height || end <= first) first = end = x1;
-        for (int64_t ox = x0; ox < first; ox++) to[ox] = 0;
-        const U *from = image + (c * v.height + iy) * v.width + dx;
+      const U *corner =
+          padded + (c * rows + tap / v.kernel_w * v.dilation[0]) * width + tap % v.kernel_w * v.dilation[1];
+      U *to = cols;
+      for (int64_t oy = oy0, ox = p0 - oy0 * v.out_w; oy <= oy1; oy++, ox = 0) {
+        const int64_t run = min64(v.out_w - ox, cols + count - to);
+        const U *from = corner + (oy - oy0) * v.stride[0] * width + ox * v.stride[1];
         if (v.stride[1] == 1) {
-          for (int64_t ox = first; ox < end; ox++) to[ox] = from[ox];
+          for (int64_t i = 0; i < run; i += kBlock)
+            *reinterpret_cast<Block *>(to + i) = *reinterpret_cast<const Block *>(from + i);
         } else {
-          for (int64_t ox = first; ox < end; ox++) to[ox] = from[ox * v.stride[1]];
+          for (int64_t i = 0; i < run; i++) to[i] = from[i * v.stride[1]];
         }
-        for (int64_t ox = end; ox < x1; ox++) to[ox] = 0;
+        to += run;
       }
     }
   }
 }
 
-void patches(const Conv &v, const void *image, int64_t c0, int64_t c1, int64_t p0, int64_t p1, void *cols) {
-  switch (v.size) {
-    case 2:
-      return im2col(v, static_cast<const uint16_t *>(image), c0, c1, p0, p1, static_cast<uint16_t *>(cols));
-    case 4:
-      return im2col(v, static_cast<const uint32_t *>(image), c0, c1, p0, p1, static_cast<uint32_t *>(cols));
-    default:
-      return im2col(v, static_cast<const uint64_t *>(image), c0, c1, p0, p1, static_cast<uint64_t *>(cols));
-  }
+void patches(const Conv &v, const void *image, int64_t c0, int64_t c1, int64_t p0, int64_t p1, void *cols,
+             void *padded) {
+  auto typed = [&](auto unit) {
+    using U = decltype(unit);
+    im2col(v, static_cast<const U *>(image), c0, c1, p0, p1, static_cast<U *>(cols), static_cast<U *>(padded));
+  };
+  if (v.size == 2) return typed(uint16_t{});
+  if (v.size == 4) return typed(uint32_t{});
+  typed(uint64_t{});
 }
 
 // Scratch for one thread's product over a whole block of `total`, or over the last, shorter one: either may need more.
@@ -124,8 +146,8 @@ size_t scratch_of(int64_t block, int64_t total, const F &product) {
 // ----------------------------------------------------------------------------------------------------------
 
 struct Forward {
-  int64_t block, blocks;  // positions per task, tasks per image and group
-  size_t cols, slot;      // bytes per thread: cols and the product's scratch
+  int64_t block, blocks;      // positions per task, tasks per image and group
+  size_t cols, padded, slot;  // bytes per thread: cols, padded rows, the product's scratch
 };
 
 // y[filters, positions] = weight[filters, depth] · cols[depth, positions] + bias, of one group
@@ -144,8 +166,9 @@ Forward forward_plan(const Conv &v) {
   if (tasks < kParts) block = min64(block, max64(64, ceil_div(ceil_div(v.positions * tasks, kParts), 32) * 32));
   f.block = min64(block, max64(v.positions, 1));
   f.blocks = ceil_div(v.positions, f.block);
-  f.cols = aligned(v.depth * f.block * v.size);
-  f.slot = f.cols + scratch_of(f.block, v.positions, [&](int64_t positions) {
+  f.cols = aligned(v.depth * f.block * v.size + 64);
+  f.padded = padded_size(v, v.group_channels, f.block);
+  f.slot = f.cols + f.padded + scratch_of(f.block, v.positions, [&](int64_t positions) {
              GemmArgs g = forward_product(v, positions, positions);
              g.bias = gemm_matrix(&f, 1, 0);  // present: the scratch differs
              return g;
@@ -199,13 +222,13 @@ int32_t conv2d(gp_context *, const gp_kernel *, const gp_call *call) {
     const int64_t group = task / f.blocks % v.groups, image = task / f.blocks / v.groups;
     char *cols = static_cast<char *>(call->workspace) + f.slot * static_cast<size_t>(slot);
     const int64_t channel = image * v.channels + group * v.group_channels;
-    patches(v, at(x, channel * v.height * v.width, v.size), 0, v.group_channels, p0, p1, cols);
+    patches(v, at(x, channel * v.height * v.width, v.size), 0, v.group_channels, p0, p1, cols, cols + f.cols);
     GemmArgs g = forward_product(v, p1 - p0, p1 - p0);
     g.a.data = at(weight, group * v.group_filters * v.depth, v.size);
     g.b.data = cols;
     g.c.data = at(y, (image * v.filters + group * v.group_filters) * v.positions + p0, v.size);
     if (has(call, 2)) g.bias = gemm_matrix(at(in(call, 2), group * v.group_filters, v.size), 1, 0);
-    gemm(g, cols + f.cols, f.slot - f.cols);
+    gemm(g, cols + f.cols + f.padded, f.slot - f.cols - f.padded);
   });
   return GP_OK;
 }
@@ -217,9 +240,10 @@ struct Backward {
   // dx: tasks of `dx_channels` channels of an image; per thread dcols, sums of the half types, the product's scratch
   int64_t dx_channels, dx_blocks;
   size_t dcols, dx_sums, dx_slot;
-  // dweight: tasks of `dw_channels` channels of a part of the batch; per thread cols and the product's scratch
+  // dweight: tasks of `dw_channels` channels of a part of the batch; per thread cols, padded rows, the product's
+  // scratch
   int64_t parts, part_images, dw_channels, dw_blocks;
-  size_t partials, cols, dw_slot;
+  size_t partials, cols, padded, dw_slot;
 };
 
 // dcols[rows, positions] = weight[filters, rows]ᵀ · dy[filters, positions]
@@ -260,9 +284,11 @@ Backward backward_plan(const Conv &v) {
   if (b.parts == 1) b.dw_channels = min64(b.dw_channels, max64(1, ceil_div(v.group_channels, kParts)));
   b.dw_blocks = ceil_div(v.group_channels, b.dw_channels);
   b.partials = aligned(b.parts * v.filters * v.depth * v.sum_size);
-  b.cols = aligned(b.dw_channels * per_channel * v.size);
-  b.dw_slot = b.cols + scratch_of(b.dw_channels, v.group_channels,
-                                  [&](int64_t channels) { return dweight_product(v, channels); });
+  b.cols = aligned(b.dw_channels * per_channel * v.size + 64);
+  b.padded = padded_size(v, b.dw_channels, v.positions);
+  b.dw_slot = b.cols + b.padded + scratch_of(b.dw_channels, v.group_channels, [&](int64_t channels) {
+                return dweight_product(v, channels);
+              });
   return b;
 }
 
@@ -276,6 +302,7 @@ size_t conv2d_backward_workspace(const gp_call *call) {
 // Adds the patches of `channels` channels back onto their image.
 template <class Sum>
 void col2im(const Conv &v, const Sum *cols, int64_t channels, Sum *image) {
+  using V = Compute<Sum>;
   for (int64_t c = 0; c < channels; c++, image += v.height * v.width) {
     for (int64_t tap = 0; tap < v.taps; tap++, cols += v.positions) {
       const int64_t dy = tap / v.kernel_w * v.dilation[0] - v.padding[0];
@@ -285,7 +312,10 @@ void col2im(const Conv &v, const Sum *cols, int64_t channels, Sum *image) {
         const Sum *from = cols + oy * v.out_w;
         Sum *to = image + (oy * v.stride[0] + dy) * v.width + dx;
         if (v.stride[1] == 1) {
-          for (int64_t ox = run.first; ox < run.end; ox++) to[ox] += from[ox];
+          int64_t ox = run.first;
+          for (; ox + V::lanes <= run.end; ox += V::lanes) store(to + ox, load<V>(to + ox) + load<V>(from + ox));
+          const int64_t rest = run.end - ox;
+          if (rest > 0) store_some(to + ox, load_some<V>(to + ox, rest) + load_some<V>(from + ox, rest), rest);
         } else {
           for (int64_t ox = run.first; ox < run.end; ox++) to[ox * v.stride[1]] += from[ox];
         }
@@ -342,8 +372,8 @@ void weight_gradient(const gp_call *call, const Conv &v, const Backward &b) {
       g.a.data = at(dy, (image * v.filters + group * v.group_filters) * v.positions, v.size);
       g.b.data = cols;
       g.c.data = partials + part * elements + group * v.group_filters * v.depth + c0 * v.taps;
-      patches(v, at(x, channel * v.height * v.width, v.size), c0, c0 + channels, 0, v.positions, cols);
-      gemm(g, cols + b.cols, b.dw_slot - b.cols);
+      patches(v, at(x, channel * v.height * v.width, v.size), c0, c0 + channels, 0, v.positions, cols, cols + b.cols);
+      gemm(g, cols + b.cols + b.padded, b.dw_slot - b.cols - b.padded);
     }
   });
   T *const to = data<T>(dweight);

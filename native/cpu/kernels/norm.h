@@ -1,6 +1,6 @@
 // layer_norm (Centered) and rms_norm over the last axes, seen as [rows, n]. Mean, variance and all sums are wide.
 //
-// Backward: rows are cut into at most 64 chunks that depend on the shape alone; each chunk sums its share of dweight
+// Backward: rows are cut into chunks, at most 64, that depend on the shape alone; each chunk sums its share of dweight
 // and dbias, and a second pass adds the chunks in ascending order, so the bits depend on no thread count. An output
 // that nobody wants is empty (numel 0) and is not computed.
 #pragma once
@@ -59,7 +59,11 @@ void norm_forward(const gp_call *call, double eps) {
   });
 }
 
-GP_FN int64_t norm_chunks(const NormShape &s) { return s.rows < 64 ? s.rows : 64; }
+// Chunks of some four thousand elements: fewer cost more to share out than to compute.
+GP_FN int64_t norm_chunks(const NormShape &s) {
+  const int64_t most = s.rows < 64 ? s.rows : 64, chunks = (s.rows * s.n + 4095) / 4096;
+  return chunks < 1 ? (most < 1 ? most : 1) : chunks < most ? chunks : most;
+}
 
 size_t norm_workspace(const gp_view &x, const gp_view &stat, int sums) {
   const NormShape s = norm_shape(x, stat);

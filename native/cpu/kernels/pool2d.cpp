@@ -1,6 +1,6 @@
 // Max and average pooling over the last two axes. Planes are independent; inside a plane everything is added in the
 // order of the output positions, so the threads leave no trace. Half types are summed in f32.
-#include "kernel.h"
+#include "../simd/vec.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -50,26 +50,80 @@ GP_INLINE Window window(int64_t out, int64_t size, int64_t kernel, int64_t strid
 // ---- max
 // --------------------------------------------------------------------------------------------------------------
 
+// Output columns [first, end) whose input column ox * stride + offset lies inside the image.
+struct Run {
+  int64_t first, end;
+};
+GP_INLINE Run inside(int64_t out, int64_t in, int64_t stride, int64_t offset) {
+  const int64_t first = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+  const int64_t end = in <= offset ? 0 : (in - offset + stride - 1) / stride;
+  return Run{first, end < out ? end : out};
+}
+
+// The first element of a window that lies inside the image, along one axis.
+GP_INLINE int64_t first_inside(int64_t begin, int64_t dilation) {
+  return begin >= 0 ? 0 : (-begin + dilation - 1) / dilation * dilation;
+}
+
+// The windows of up to kRun outputs at a time: each element of the kernel is gathered for all of them, -infinity where
+// there is none, and compared in whole vectors. The elements come in the window's order; the first of equals wins, a
+// NaN wins over everything.
 template <class T>
 void max_plane(const Pool &p, const T *x, T *y, int64_t *indices) {
-  for (int64_t oy = 0; oy < p.out_h; oy++) {
-    const Window h = window(oy, p.height, p.kernel[0], p.stride[0], p.padding[0], p.dilation[0]);
-    for (int64_t ox = 0; ox < p.out_w; ox++) {
-      const Window w = window(ox, p.width, p.kernel[1], p.stride[1], p.padding[1], p.dilation[1]);
-      int64_t best = h.begin * p.width + w.begin;
-      auto highest = widen(x[best]);
-      for (int64_t i = h.begin; i < h.end; i += p.dilation[0]) {
-        for (int64_t j = w.begin; j < w.end; j += p.dilation[1]) {
-          const auto value = widen(x[i * p.width + j]);
-          if (value > highest || value != value) {  // the first of equals wins, a NaN wins over everything
-            highest = value;
-            best = i * p.width + j;
+  using V = Compute<T>;
+  using S = typename V::Scalar;
+  using I = typename V::Int;
+  constexpr int64_t kRun = 128;
+  const S low = -static_cast<S>(__builtin_inff());
+  S value[kRun] = {}, highest[kRun];
+  typename I::Scalar best[kRun];  // from the window's corner
+  for (int64_t o0 = 0; o0 < p.out_h * p.out_w; o0 += kRun) {
+    const int64_t total = p.out_h * p.out_w - o0 < kRun ? p.out_h * p.out_w - o0 : kRun;
+    // body(k, count, top, left): outputs k to k + count of this run lie in one row; the first window's corner
+    auto rows = [&](auto body) __attribute__((always_inline)) {
+      int64_t oy = o0 / p.out_w, ox = o0 - oy * p.out_w;
+      for (int64_t k = 0; k < total; oy++, ox = 0) {
+        const int64_t count = p.out_w - ox < total - k ? p.out_w - ox : total - k;
+        body(k, count, oy * p.stride[0] - p.padding[0], ox * p.stride[1] - p.padding[1]);
+        k += count;
+      }
+    };
+    rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
+      for (int64_t c = 0; c < count; c++) {
+        highest[k + c] = low;
+        best[k + c] = static_cast<typename I::Scalar>(first_inside(top, p.dilation[0]) * p.width +
+                                                      first_inside(left + c * p.stride[1], p.dilation[1]));
+      }
+    });
+    for (int64_t i = 0; i < p.kernel[0] * p.dilation[0]; i += p.dilation[0]) {
+      for (int64_t j = 0; j < p.kernel[1] * p.dilation[1]; j += p.dilation[1]) {
+        rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
+          Run run = inside(count, p.width, p.stride[1], left + j);
+          if (top + i < 0 || top + i >= p.height || run.first > run.end) run = Run{count, count};
+          const T *from = x + (top + i) * p.width + left + j;
+          for (int64_t c = 0; c < run.first; c++) value[k + c] = low;
+          if (p.stride[1] == 2) {
+            for (int64_t c = run.first; c < run.end; c++) value[k + c] = widen(from[2 * c]);
+          } else {
+            for (int64_t c = run.first; c < run.end; c++) value[k + c] = widen(from[c * p.stride[1]]);
           }
+          for (int64_t c = run.end; c < count; c++) value[k + c] = low;
+        });
+        const I at(static_cast<typename I::Scalar>(i * p.width + j));
+        for (int64_t k = 0; k < total; k += V::lanes) {
+          const V v = load<V>(value + k), h = load<V>(highest + k);
+          const auto take = (v > h) | (v != v);
+          store(highest + k, select(take, v, h));
+          store(best + k, select(typename I::M{take.v}, at, load<I>(best + k)));
         }
       }
-      *y++ = x[best];
-      *indices++ = best;
     }
+    rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
+      for (int64_t c = 0; c < count; c++) {
+        y[o0 + k + c] = narrow<T>(highest[k + c]);
+        indices[o0 + k + c] = top * p.width + left + c * p.stride[1] + best[k + c];
+      }
+    });
   }
 }
 

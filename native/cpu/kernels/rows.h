@@ -3,6 +3,8 @@
 // A sum runs in 32 (f64: 16) virtual lanes, element i in lane i mod 32, which a fixed tree adds up at the end: the same
 // bits with every vector length and thread count.
 #pragma once
+#include <utility>
+
 #include "../simd/math.h"
 
 namespace gp::GP_ISA {
@@ -51,17 +53,33 @@ struct Lanes {
   GP_FN explicit Lanes(V start) {
     for (int j = 0; j < kParts; j++) v[j] = start;
   }
+  // A tree of halves, element i with element i + half; f(V, V) works lane by lane.
   template <class F>
   GP_FN typename V::Scalar fold(F f) const {
-    typename V::Scalar t[kParts * V::lanes];
-    for (int j = 0; j < kParts; j++) store(t + j * V::lanes, v[j]);
-    for (int h = kParts * V::lanes / 2; h > 0; h /= 2) {
-      for (int i = 0; i < h; i++) t[i] = f(t[i], t[i + h]);
+    V t[kParts];
+    for (int j = 0; j < kParts; j++) t[j] = v[j];
+#pragma GCC unroll 4
+    for (int h = kParts / 2; h > 0; h /= 2) {
+#pragma GCC unroll 4
+      for (int j = 0; j < h; j++) t[j] = f(t[j], t[j + h]);
     }
-    return t[0];
+    return fold_lanes<V::lanes / 2>(t[0], f);
+  }
+  template <int H, class F>
+  static GP_FN typename V::Scalar fold_lanes(V a, F f) {
+    if constexpr (H == 0) {
+      return a.v[0];
+    } else {
+      return fold_lanes<H / 2>(f(a, down<H>(a, std::make_index_sequence<V::lanes>{})), f);
+    }
+  }
+  // Lane i + H in lane i; what stands in lanes from H on is of no use.
+  template <int H, size_t... I>
+  static GP_FN V down(V a, std::index_sequence<I...>) {
+    return V::of(__builtin_shufflevector(a.v, a.v, ((static_cast<int>(I) + H) % V::lanes)...));
   }
   GP_FN typename V::Scalar sum() const {
-    return fold([](auto a, auto b) __attribute__((always_inline)) { return a + b; });
+    return fold([](V a, V b) __attribute__((always_inline)) { return a + b; });
   }
 };
 
@@ -100,7 +118,7 @@ GP_FN typename V::Scalar row_max(const T *x, int64_t n) {
         V v = get<V>(x + i, k);
         acc.v[j] = max_nan(acc.v[j], k == V::lanes ? v : first(v, k, low));
       });
-  return acc.fold([](S a, S b) __attribute__((always_inline)) { return a > b || a != a ? a : b; });
+  return acc.fold([](V a, V b) __attribute__((always_inline)) { return select((a > b) | (a != a), a, b); });
 }
 
 GP_FN float exp_one(float x) { return exp_(Vec<float, kLanes>(x)).v[0]; }
@@ -108,9 +126,9 @@ GP_FN double exp_one(double x) { return ::exp(x); }
 GP_FN float log_one(float x) { return log_(Vec<float, kLanes>(x)).v[0]; }
 GP_FN double log_one(double x) { return ::log(x); }
 
-// Rows per tile so that a tile has some 16 thousand elements; depends on the shape alone.
+// Rows per tile so that a tile has some four thousand elements; depends on the shape alone.
 GP_FN int64_t rows_per_tile(int64_t row) {
-  int64_t r = 16384 / (row < 1 ? 1 : row);
+  int64_t r = 4096 / (row < 1 ? 1 : row);
   return r < 1 ? 1 : r;
 }
 

@@ -281,19 +281,76 @@ GP_FN void store_mask(uint8_t *p, Mask<Lane, N> m) {
   memcpy(p, &b.v, sizeof b.v);
 }
 
-// The first n lanes (n < lanes); the others are zero on loading.
+// The first n lanes (n < lanes); the others are zero on loading. Memory behind them is not touched. With masks where
+// the instruction set has them: a detour through a buffer costs more than the arithmetic of a short row.
+#if defined(__AVX512F__)
 template <class V, class S>
 GP_FN V load_some(const S *p, int64_t n) {
+  const unsigned m = (1u << n) - 1u;
+  if constexpr (sizeof(V) == 64 && sizeof(S) == 4) {
+    return V::of((typename V::Raw)_mm512_maskz_loadu_epi32(static_cast<__mmask16>(m), p));
+  } else if constexpr (sizeof(V) == 64 && sizeof(S) == 8) {
+    return V::of((typename V::Raw)_mm512_maskz_loadu_epi64(static_cast<__mmask8>(m), p));
+  } else if constexpr (sizeof(S) == 2 && V::lanes == 16) {
+    S t[16];
+    const __m256i h = _mm256_maskz_loadu_epi16(static_cast<__mmask16>(m), p);
+    memcpy(t, &h, sizeof t);
+    return load<V>(t);
+  } else {
+    S t[V::lanes] = {};
+    for (int64_t i = 0; i < n; i++) t[i] = p[i];
+    return load<V>(t);
+  }
+}
+template <class S, class V>
+GP_FN void store_some(S *p, V a, int64_t n) {
+  const unsigned m = (1u << n) - 1u;
+  if constexpr (sizeof(V) == 64 && sizeof(S) == 4) {
+    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>(m), (__m512i)a.v);
+  } else if constexpr (sizeof(V) == 64 && sizeof(S) == 8) {
+    _mm512_mask_storeu_epi64(p, static_cast<__mmask8>(m), (__m512i)a.v);
+  } else if constexpr (sizeof(S) == 2 && V::lanes == 16) {
+    S t[16];
+    store(t, a);
+    __m256i h;
+    memcpy(&h, t, sizeof h);
+    _mm256_mask_storeu_epi16(p, static_cast<__mmask16>(m), h);
+  } else {
+    S t[V::lanes];
+    store(t, a);
+    for (int64_t i = 0; i < n; i++) p[i] = t[i];
+  }
+}
+#else
+#if defined(__AVX2__)
+GP_FN __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+template <class V, class S>
+GP_FN V load_some(const S *p, int64_t n) {
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 32 && sizeof(S) == 4) {
+    return V::of((typename V::Raw)_mm256_maskload_epi32(reinterpret_cast<const int *>(p), first_lanes(n)));
+  }
+#endif
   S t[V::lanes] = {};
   for (int64_t i = 0; i < n; i++) t[i] = p[i];
   return load<V>(t);
 }
 template <class S, class V>
 GP_FN void store_some(S *p, V a, int64_t n) {
+#if defined(__AVX2__)
+  if constexpr (sizeof(V) == 32 && sizeof(S) == 4) {
+    _mm256_maskstore_epi32(reinterpret_cast<int *>(p), first_lanes(n), (__m256i)a.v);
+    return;
+  }
+#endif
   S t[V::lanes];
   store(t, a);
   for (int64_t i = 0; i < n; i++) p[i] = t[i];
 }
+#endif
 
 }  // namespace
 }  // namespace gp::GP_ISA
