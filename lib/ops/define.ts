@@ -261,7 +261,9 @@ export interface OpRecord {
     | { readonly kind: 'none'; readonly because: string };
   /** Where the needs stand (all inputs where the reference is differentiated): ≥ 0 an input, < 0 output -1 - i. */
   readonly saves: readonly number[];
-  readonly samples: (s: Sampler) => Iterable<{ readonly in: Readonly<Record<string, Slot>>; readonly attrs?: Attributes }>;
+  readonly samples: (
+    s: Sampler,
+  ) => Iterable<{ readonly in: Readonly<Record<string, Slot>>; readonly attrs?: Attributes }>;
   /** Kernel rows by device id and dtype number, found on first use: null is "looked for, not there". */
   readonly rows: (KernelRow | null | undefined)[][];
 }
