@@ -9,6 +9,7 @@ import { fromHost } from '../tensor/host.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { state } from '../ops/state.js';
+import { checked } from './check.js';
 import { assertSameProgram, gradientsDiffer } from './compare.js';
 import { canonicalArgument, flatten, Guard, rebuild } from './guards.js';
 import { operands, plan } from './plan.js';
@@ -19,6 +20,8 @@ import { userLine } from './lines.js';
 export interface CompileOptions {
   /** Keep `.grad` of every leaf readable after the step (costs its memory). Default false. */
   readonly keepGrads?: boolean | undefined;
+  /** Run every n-th captured (synchronous) call both ways, captured and eager, and compare every bit. Default 0: never. */
+  readonly checkCapture?: number | undefined;
   /** Most programs kept, one per combination of shapes, modes and flags. Default 16. */
   readonly maxPrograms?: number | undefined;
 }
@@ -76,8 +79,15 @@ class Cache<A extends readonly unknown[], R> {
   readonly #options: CompileOptions;
   readonly #captured: Captured<R>[] = [];
   #pending: Pending[] = [];
+  #replays = 0;
 
   constructor(step: (...args: A) => R, options: CompileOptions) {
+    const { checkCapture = 0 } = options;
+    if (!Number.isInteger(checkCapture) || checkCapture < 0) {
+      throw new GradproofError('ERR_VALUE', `checkCapture must be an integer >= 0, got ${String(checkCapture)}`, {
+        op: 'compile',
+      });
+    }
     this.#step = step;
     this.#options = options;
   }
@@ -87,7 +97,15 @@ class Cache<A extends readonly unknown[], R> {
     const { tensors, rest } = this.#prepare(args);
     const found = this.#find(tensors, rest);
     if (found === undefined) return this.#record(args, tensors, rest);
-    return this.#finish(found, tensors, found.program.run(tensors));
+    const replay = (): R => this.#finish(found, tensors, found.program.run(tensors));
+    const every = this.#options.checkCapture ?? 0;
+    if (every === 0 || ++this.#replays % every !== 0) return replay();
+    const eager = (): R => this.#step(...args);
+    return checked(found.program.written(tensors), replay, eager, (result) => {
+      const all: Tensor[] = [];
+      flatten(result, all, []);
+      return all;
+    });
   }
 
   async callAsync(args: A): Promise<R> {

@@ -7,8 +7,9 @@ import { dtypeNumber } from '../tensor/dtype.js';
 import { writeHost } from '../tensor/host.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
-import { listOf, type Plan } from './plan.js';
-import { where, type Instruction, type Operand } from './record.js';
+import type { Written } from './check.js';
+import { listOf, operands, type Plan } from './plan.js';
+import { where, type Instruction, type Operand, type Place } from './record.js';
 
 export interface ProgramMemory {
   /** Bytes of the arena that all intermediate values share. */
@@ -71,6 +72,23 @@ export class Program {
       const external = this.#plan.externals[i]!;
       (typeof external === 'number' ? args[external]!.storage : external).version++;
     }
+  }
+
+  /** @internal The storages that a run writes, with the instruction that writes each. */
+  written(args: readonly Tensor[]): Written[] {
+    return this.#plan.written.map((i) => {
+      const external = this.#plan.externals[i]!;
+      const writer = this.#plan.instructions.find((instruction) =>
+        operands(instruction).some(({ place, writes }) => writes && this.#externalAt(place) === i),
+      );
+      const storage = typeof external === 'number' ? args[external]!.storage : external;
+      return { storage, op: writer?.op.name ?? 'compile', at: writer?.at };
+    });
+  }
+
+  #externalAt(place: Place): number | undefined {
+    const slot = this.#plan.slots[this.#plan.slotOf(place)]!;
+    return slot.kind === 'external' ? slot.at : undefined;
   }
 
   #owners(): Storage[] {

@@ -24,7 +24,7 @@ export type TypedArray =
 export type Nested = number | boolean | bigint | readonly Nested[];
 export type HostData = Nested | TypedArray;
 
-type Raw = Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
+export type Raw = Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
 
 function rawArray(dtype: DType, length: number): Raw {
   switch (dtype) {

@@ -56,6 +56,37 @@ describe('a captured step', () => {
     expect(step.programs).toHaveLength(1);
   });
 
+  it('is compared with eager, bit for bit, on every n-th call of checkCapture', () => {
+    const eager = problem();
+    eager.data.forEach(({ x, y }) => eager.step(x, y));
+    const { data, step, bits } = problem();
+    let runs = 0;
+    const compiled = gp.compile(
+      (x: Tensor, y: Tensor) => {
+        runs++;
+        return step(x, y);
+      },
+      { checkCapture: 2 },
+    );
+    for (const { x, y } of data) compiled(x, y);
+    expect(runs).toBe(2 + 3); // two recorded, and three of six replays
+    expect(bits()).toEqual(eager.bits());
+  });
+
+  it('that reads what is no tensor is found out by checkCapture, with the line that wrote other bits', () => {
+    const total = gp.zeros([2]);
+    let late = 1;
+    const drifting = gp.compile((x: Tensor) => gp.noGrad(() => total.add_(late === 1 ? x : x.mul(2))).sum(), {
+      checkCapture: 1,
+    });
+    drifting(gp.ones([2]));
+    drifting(gp.ones([2]));
+    drifting(gp.ones([2]));
+    late = 2;
+    const error = expectCode(() => drifting(gp.ones([2])), 'ERR_CAPTURE');
+    expect(error.message).toMatch(/disagree in result 0/);
+  });
+
   it('runs from the third call without the JavaScript of the step', () => {
     const { data, step } = problem();
     let calls = 0;
