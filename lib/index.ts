@@ -4,7 +4,7 @@ export { Tensor, isTensor } from './tensor/tensor.js';
 export type { DType } from './tensor/dtype.js';
 export type { Shape } from './tensor/shape.js';
 export type { HostData } from './tensor/host.js';
-export { memory, type MemoryReport } from './native/memory.js';
+export { collect, memory, type MemoryReport } from './native/memory.js';
 export * from './ops/face.js';
 export { rand, zeros, ones, zerosLike, onesLike, arange, type CreateOptions } from './ops/create.js';
 export { manualSeed, getRngState, setRngState } from './ops/generator.js';

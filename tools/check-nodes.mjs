@@ -1,5 +1,6 @@
-// Loads the one addon that was built in Node 20, 22, 24 and 26, in the main thread and in two workers of each. The
-// binaries come from the npm packages that carry them and are kept in .cache/nodes.
+// Loads the one addon that was built in Node 20, 22, 24 and 26, in the main thread and in two workers of each, and trains
+// without a pause and without dispose in each: memory must stay flat. The binaries come from the npm packages that carry
+// them and are kept in .cache/nodes.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,13 +43,17 @@ if (isMainThread) {
 const file = join(cache, 'load.cjs');
 writeFileSync(file, program);
 
+// The first program is argv[1] for Node, and so for its workers.
+const memory = ['small-eager', 'small-captured', 'small-thrown', 'gpt-eager', 'gpt-captured', 'running-average'];
+const programs = [[file], ...memory.map((name) => [join(root, 'tools/memory-run.mjs'), name])];
 let failed = 0;
 for (const major of majors) {
-  // The program is argv[1] for Node, and so for its workers.
-  const { status, signal } = spawnSync(binary(major), [file], { stdio: 'inherit', timeout: 60_000 });
-  if (status === 0) continue;
-  failed++;
-  console.error(`Node ${major}: failed (${signal ?? `exit code ${status}`})`);
+  for (const program of programs) {
+    const { status, signal } = spawnSync(binary(major), program, { stdio: 'inherit', timeout: 120_000 });
+    if (status === 0) continue;
+    failed++;
+    console.error(`Node ${major}, ${program.at(-1)}: failed (${signal ?? `exit code ${status}`})`);
+  }
 }
-console.log(`${majors.length - failed} passed, ${failed} failed`);
+console.log(`${majors.length * programs.length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -32,6 +32,11 @@ export interface ProfileRow {
   readonly share: number;
 }
 
+/** A program that nobody can reach gives back its arena, at the next turn of the event loop. */
+const unreachable = new FinalizationRegistry<number>((id) => {
+  addon().releaseProgram(id);
+});
+
 export class Program {
   readonly #id: number;
   readonly #plan: Plan;
@@ -47,6 +52,7 @@ export class Program {
     this.#device = device;
     this.#id = addon().createProgram(encode(plan, device, argumentBytes));
     if (this.#id < 0) throw nativeError(this.#id, 'compile');
+    unreachable.register(this, this.#id, this);
     this.#handles = new Float64Array(plan.externals.length);
     this.#outputBytes = plan.slots.filter(({ kind }) => kind === 'output').map(({ bytes }) => bytes);
     this.#scalars = plan.externals
@@ -181,6 +187,7 @@ export class Program {
 
   /** @internal */
   release(): void {
+    unreachable.unregister(this);
     addon().releaseProgram(this.#id);
   }
 }

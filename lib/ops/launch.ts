@@ -158,7 +158,7 @@ export function launch(
   target: Shape | undefined,
   contiguous: (t: Tensor) => Tensor,
 ): Inputs {
-  if (stats[Stat.ObjectsSinceSweep]! > OBJECTS || stats[Stat.BytesSinceSweep]! > 0.5 * stats[Stat.LiveBytes]!)
+  if (stats[Stat.ObjectsSinceSweep]! > OBJECTS || stats[Stat.BytesSinceSweep]! > 0.25 * stats[Stat.LiveBytes]!)
     collectIfGrown();
   const inputs = prepare(op, row, given, target, contiguous);
   const outputs: Slot[] = [];

@@ -84,6 +84,23 @@ describe('live bytes', () => {
     expect(Math.max(...peaks(compiled, 2000))).toBeLessThanOrEqual(1.3 * one);
   }, 60_000);
 
+  it('of a compiled step that nobody holds are given back', async () => {
+    gp.collect();
+    const before = gp.memory().liveBytes;
+    const use = (): void => {
+      const { step } = training();
+      const compiled = gp.compile(step);
+      for (let i = 0; i < 4; i++) compiled();
+      expect(gp.memory().liveBytes - before).toBeGreaterThan(100_000);
+    };
+    use();
+    for (let i = 0; i < 5 && gp.memory().liveBytes - before > 2000; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      gp.collect();
+    }
+    expect(gp.memory().liveBytes - before).toBeLessThan(2000);
+  });
+
   it('stay flat when every step throws in the middle', () => {
     const { model, opt, x } = training();
     let thrown = 0;
