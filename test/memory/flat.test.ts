@@ -130,6 +130,7 @@ describe('live bytes', () => {
 
   it('are given back at the end of a scope', () => {
     const w = gp.ones([1000], { requiresGrad: true });
+    gp.collect();
     const before = gp.memory().liveBytes;
     const kept = gp.scope(() => {
       const y = w.mul(2).add(1);
