@@ -2,6 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { state } from '../ops/state.js';
+import { sameShape } from '../tensor/shape.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
 import { backward } from './backward.js';
 import type { BackwardOptions } from './engine.js';
@@ -36,7 +37,7 @@ Object.defineProperty(prototype, 'grad', {
     return gradient;
   },
   set(this: Tensor, value: Tensor | null) {
-    if (value !== null && (value.dtype !== this.dtype || value.numel !== this.numel)) {
+    if (value !== null && (value.dtype !== this.dtype || !sameShape(value.shape, this.shape))) {
       throw new GradproofError(
         'ERR_SHAPE',
         `a gradient must have the shape and dtype of its tensor, got ${value.dtype}[${value.shape.join(', ')}]`,

@@ -2,6 +2,7 @@
 import { setTape } from '../ops/dispatch.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from '../ops/define.js';
 import { state } from '../ops/state.js';
+import { isFloat } from '../tensor/dtype.js';
 import { Tensor, type GradNode, type TensorHook } from '../tensor/tensor.js';
 
 let sequence = 0;
@@ -110,7 +111,7 @@ export function note(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: I
     const output = outputs[i];
     const attach = op.outputs[i]!.differentiable;
     for (const t of output instanceof Tensor ? [output] : (output ?? [])) {
-      if (attach) {
+      if (attach && isFloat(t.dtype)) {
         t.node = node;
         t.slot = flat;
       }

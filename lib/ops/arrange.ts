@@ -1,7 +1,7 @@
 /** Rearranging and small products: short compositions of ops, with PyTorch's names. */
 import { GradproofError } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
-import { contiguousStrides, normalizeAxis, showShape, type Shape } from '../tensor/shape.js';
+import { contiguousStrides, normalizeAxes, normalizeAxis, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { openDevice } from '../native/runtime.js';
 import { integer } from './attrs.js';
@@ -13,6 +13,7 @@ import { asMethods } from './install.js';
 import { cat } from './join.js';
 import { state } from './state.js';
 import { matmul } from './matmul.js';
+import { needTensors } from './options.js';
 import { expand, reshape, splitOp, unview } from './view.js';
 
 export const diagonal = defineOp({
@@ -68,10 +69,15 @@ function diagonalOf(shape: Shape, stride: readonly number[], { offset, dim1, dim
   };
 }
 
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
+}
+
 /** The tensors, all of one shape, side by side along a new axis `dim`. */
 export function stack(xs: readonly Tensor[], dim = 0): Tensor {
-  const first = xs[0];
+  const first = isList(xs) ? xs[0] : undefined;
   if (first === undefined) throw new GradproofError('ERR_ARGUMENT', 'at least one tensor is needed', { op: 'stack' });
+  for (const x of xs) needTensors('stack', { 'every element': x });
   const axis = normalizeAxis(dim, first.shape.length + 1, 'stack');
   return cat(
     xs.map((x) => x.unsqueeze(axis)),
@@ -129,8 +135,9 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
 /** The elements along the given axes in reverse order. */
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   let y = x;
-  for (const dim of typeof dims === 'number' ? [dims] : dims) {
-    const axis = normalizeAxis(dim, x.shape.length, 'flip');
+  const list = typeof dims === 'number' ? [dims] : dims;
+  if (list.length === 0) return y;
+  for (const axis of normalizeAxes(list, x.shape.length, 'flip')) {
     const size = x.shape[axis] ?? 1;
     if (size < 2) continue;
     const backwards = arangeOp({ start: size - 1, step: -1, count: size, dtype: 'i64', device: x.device });
@@ -157,6 +164,7 @@ export function roll(x: Tensor, shifts: number | readonly number[], dims?: numbe
 }
 
 function checkRank(x: Tensor, rank: number, op: string): Tensor {
+  needTensors(op, { x });
   if (x.shape.length === rank) return x;
   throw new GradproofError('ERR_SHAPE', `a tensor with ${String(rank)} axes is needed, got ${showShape(x.shape)}`, {
     op,

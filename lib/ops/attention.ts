@@ -9,8 +9,10 @@ import { arangeOp } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
 import { dropout } from './dropout.js';
 import { matmulOp } from './matmul.js';
+import { needTensors } from './options.js';
 import { wantedMeta } from './layer_norm.js';
 import { wideOf } from './reduction.js';
+import { peak } from './reduce.js';
 import { expand, reshape } from './view.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -104,7 +106,7 @@ export function attentionComposite(
       arangeOp.named({}, { start: 0, step: 1, count, dtype: 'i64' }).y.to(query.device);
     scores = scores.where(at(query.shape[2]!).unsqueeze(1).ge(at(key.shape[2]!)), -Infinity);
   }
-  const max = scores.detach().amax(-1, { keepdim: true });
+  const max = peak(scores, -1);
   const empty = max.eq(-Infinity);
   // where the whole row is masked, −∞ − (−∞) must not become NaN, neither here nor in the gradient
   const e = where(empty.logicalOr(scores.eq(-Infinity)), 0, scores.sub(where(empty, 0, max)).exp());
@@ -275,6 +277,7 @@ export function scaledDotProductAttention(
   value: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
+  needTensors(OP, { query, key, value, ...(options.attnMask === undefined ? {} : { attnMask: options.attnMask }) });
   const { attnMask, dropoutP = 0, ...attrs } = options;
   if (!(dropoutP >= 0 && dropoutP <= 1))
     throw new GradproofError('ERR_VALUE', `dropoutP must be a probability in [0, 1], got ${String(dropoutP)}`, {

@@ -1,6 +1,7 @@
 /** Attributes of ops: how an option is checked, defaulted and handed to a kernel as doubles. */
 import { GradproofError } from '../errors.js';
 import { checkDType, dtypeNumber, type DType } from '../tensor/dtype.js';
+import { isTensor } from '../tensor/tensor.js';
 
 /** `In` is what a user may write, `Out` what rules and kernels see. */
 export interface AttrSpec<In, Out = In> {
@@ -19,7 +20,10 @@ function refuse(name: string, op: string, expected: string, value: unknown): nev
 
 function show(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined) return String(value);
-  return typeof value === 'function' || typeof value === 'symbol' ? typeof value : JSON.stringify(value);
+  if (typeof value === 'bigint') return `${String(value)}n`;
+  if (isTensor(value)) return 'a tensor';
+  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  return typeof value === 'string' ? JSON.stringify(value) : value === null ? 'null' : typeof value;
 }
 
 function isIntegers(value: unknown): value is readonly number[] {

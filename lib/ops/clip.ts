@@ -3,6 +3,7 @@ import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { number } from './attrs.js';
 import { defineOp } from './define.js';
+import { peak } from './reduce.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
@@ -21,7 +22,10 @@ export const gradNorm = defineOp({
     let total: Tensor | undefined;
     for (const g of grads) {
       const size = g.to('f64').abs();
-      const part = normType === Infinity ? size.amax() : (normType === 2 ? size.square() : size.pow(normType)).sum();
+      const part =
+        normType === Infinity
+          ? peak(size, []).reshape([])
+          : (normType === 2 ? size.square() : size.pow(normType)).sum();
       total = total === undefined ? part : normType === Infinity ? total.maximum(part) : total.add(part);
     }
     const sum = total!;

@@ -102,7 +102,13 @@ export const uniform = defineOp({
   positional: ['shape', 'low', 'high'],
   outputs: ['y'],
   dtypes: FLOATS,
-  infer: (_inputs, { shape, dtype }) => ({ y: { shape: checkShape(shape, 'uniform'), dtype } }),
+  infer: (_inputs, { shape, low, high, dtype }) => {
+    if (!(low <= high))
+      throw new GradproofError('ERR_VALUE', `low must be <= high, got ${String(low)} and ${String(high)}`, {
+        op: 'uniform',
+      });
+    return { y: { shape: checkShape(shape, 'uniform'), dtype } };
+  },
   gradient: { kind: 'none', because: RANDOM },
   *samples() {
     yield { in: {}, attrs: { shape: [5, 3], low: -1, high: 2 } };

@@ -8,6 +8,8 @@ import { arangeOp } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
 import { where } from './compare.js';
 import { logSoftmax } from './softmax.js';
+import { needTensors } from './options.js';
+import { peak } from './reduce.js';
 import { reduceLoss, wideOf, type Reduction } from './reduction.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -210,7 +212,7 @@ export const crossEntropyOp = defineOp({
   reference: ({ logits, target, weight }, { ignoreIndex, reduction, labelSmoothing }) => {
     const axis = classAxis(logits.shape);
     const wide = logits.cast(wideOf(logits.dtype));
-    const max = wide.detach().amax(axis);
+    const max = peak(wide, axis).squeeze(axis);
     const logsum = wide.sub(max.unsqueeze(axis)).exp().sum(axis).log();
     const logp = wide.sub(max.unsqueeze(axis)).sub(logsum.unsqueeze(axis));
     const w = weight?.cast(wide.dtype);
@@ -263,6 +265,7 @@ export interface CrossEntropyOptions {
  * [0, C).
  */
 export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  needTensors('cross_entropy', { logits, target });
   if (!isFloat(target.dtype)) return crossEntropyOp(logits, target, options);
   const { weight, reduction = 'mean', labelSmoothing = 0, ignoreIndex } = options;
   if (ignoreIndex !== undefined && ignoreIndex >= 0)

@@ -9,6 +9,7 @@ import { broadcastShapes, sameShape, type Shape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { constant } from './constants.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot, View } from './define.js';
+import { apart, checkFits, checkInPlace, checkWhole } from './in_place.js';
 import { findRow, launch } from './launch.js';
 import { generatorState } from './generator.js';
 import { state } from './state.js';
@@ -118,6 +119,7 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
     (input, i): input is Tensor => input instanceof Tensor && !isCondition(op, i) && !op.mutates.includes(i),
   );
   const written = op.mutates.length > 0 ? inputs[op.mutates[0]!] : undefined;
+  if (written instanceof Tensor) checkFits(op, written, resultType([written, ...operands]));
   let dtype = written instanceof Tensor ? written.dtype : resultType(operands);
   if (op.pointwise === 'float' && !isFloat(dtype)) dtype = 'f32';
   return inputs.map((input, i) => {
@@ -166,7 +168,11 @@ function perform(op: OpRecord, given: Inputs, givenAttrs: Attributes, deviceSpec
   if (op.pointwise !== undefined && op.pointwise !== 'convert') inputs = promote(op, inputs);
   let attrs = givenAttrs;
   if (op.canonical !== undefined) attrs = op.canonical(attrs, named(op, inputs));
-  if (op.outputs.length === 0) checkInPlace(op, inputs);
+  if (op.outputs.length === 0) {
+    checkInPlace(op, inputs);
+    inputs = apart(op, inputs, rawContiguous);
+  }
+  if (op.pointwise === 'same' && attrs !== op.defaults) checkWhole(op, inputs, attrs);
   if (op.view !== undefined) return takeView(op, inputs, attrs);
 
   let target: Shape | undefined;
@@ -317,25 +323,6 @@ function someRequiresGrad(inputs: Inputs): boolean {
     } else if (input !== undefined) for (const t of input) if (t.requiresGrad) return true;
   }
   return false;
-}
-
-/**
- * Writing into a tensor is only allowed where no gradient could be lost: not on results with history, not on leaves that
- * require a gradient (outside noGrad), and not from a source that requires one (the written tensor has no node for it).
- */
-function checkInPlace(op: OpRecord, inputs: Inputs): void {
-  if (!state.grad || op.gradient.kind === 'none') return;
-  each(inputs, (t) => {
-    if (!t.requiresGrad) return;
-    throw new GradproofError(
-      'ERR_IN_PLACE',
-      'an in-place op would cut or falsify the gradient of a tensor that requires one',
-      {
-        op: op.name,
-        hint: `Use the op without the underscore (it returns a new tensor), or wrap the update in gp.noGrad(() => …).`,
-      },
-    );
-  });
 }
 
 function noKernel(op: OpRecord, dtype: DType, device: Device): GradproofError {

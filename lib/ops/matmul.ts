@@ -2,8 +2,9 @@
 import { GradproofError } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { broadcastPair, showShape, type Shape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineOp, like } from './define.js';
+import { needTensors } from './options.js';
 import { expand, reshape } from './view.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -38,6 +39,7 @@ export const matmulOp = defineOp({
  * axes broadcast. Shapes […, M, K] and […, K, N] give […, M, N]. ERR_SHAPE when the inner sizes differ.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (!isTensor(a) || !isTensor(b)) needTensors('matmul', { a, b });
   if (a.shape.length === 0 || b.shape.length === 0) {
     throw new GradproofError(
       'ERR_SHAPE',

@@ -1,10 +1,11 @@
 /** Methods and functions that are short compositions of ops, written by hand where overloads or defaults need it. */
 import { GradproofError } from '../errors.js';
 import { openDevice } from '../native/runtime.js';
-import { isDType, type DType } from '../tensor/dtype.js';
+import { checkDType, isDType, type DType } from '../tensor/dtype.js';
 import { numbersOf, readRaw, fromHost, naturalDType, type HostData } from '../tensor/host.js';
 import { normalizeAxis, type Shape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
+import { checkOptions } from './options.js';
 import { contiguous as contiguousOp, cast } from './memory.js';
 import { matmul } from './matmul.js';
 import { reshape, slice, splitOp, transpose } from './view.js';
@@ -257,14 +258,18 @@ const methods = {
     const total = this.shape[normalizeAxis(dim, this.shape.length, 'split')] ?? 0;
     if (!Number.isInteger(size) || size < 1)
       throw new GradproofError('ERR_VALUE', `size must be an integer >= 1, got ${String(size)}`, { op: 'split' });
-    const sizes = Array.from({ length: Math.ceil(total / size) }, (_, i) => Math.min(size, total - i * size));
+    const sizes = Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) =>
+      Math.min(size, total - i * size),
+    );
     return splitOp(this, sizes, dim);
   },
   chunk(this: Tensor, count: number, dim = 0): Tensor[] {
     const total = this.shape[normalizeAxis(dim, this.shape.length, 'chunk')] ?? 0;
     if (!Number.isInteger(count) || count < 1)
       throw new GradproofError('ERR_VALUE', `count must be an integer >= 1, got ${String(count)}`, { op: 'chunk' });
-    return this.split(Math.max(1, Math.ceil(total / count)), dim);
+    return total === 0
+      ? splitOp(this, new Array<number>(count).fill(0), dim)
+      : this.split(Math.ceil(total / count), dim);
   },
 } satisfies Methods;
 
@@ -279,7 +284,9 @@ export interface TensorOptions {
 
 /** A tensor from nested arrays, a typed array or a number: f32 unless the data or `dtype` says otherwise. */
 export function tensor(data: HostData, options: TensorOptions = {}): Tensor {
-  const result = fromHost(data, options.dtype ?? naturalDType(data), openDevice(options.device ?? state.device));
+  checkOptions('tensor', options, ['dtype', 'device', 'requiresGrad']);
+  const dtype = options.dtype === undefined ? naturalDType(data) : checkDType(options.dtype, 'tensor');
+  const result = fromHost(data, dtype, openDevice(options.device ?? state.device));
   state.recorder?.hostWrite?.(result, 'tensor');
   if (options.requiresGrad === true) result.requiresGrad = true;
   return result;

@@ -1,6 +1,6 @@
 /** Constant padding, and clamp. */
 import { GradproofError } from '../errors.js';
-import { DTYPES } from '../tensor/dtype.js';
+import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { contiguousStrides, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { integers, number, optional } from './attrs.js';
@@ -82,7 +82,18 @@ export const clamp = defineOp({
   positional: ['min', 'max'],
   outputs: ['y'],
   dtypes: DTYPES.filter((dtype) => dtype !== 'bool'),
-  infer: ({ x }) => ({ y: x }),
+  infer: ({ x }, { min, max }) => {
+    if (min === undefined && max === undefined)
+      throw new GradproofError('ERR_ARGUMENT', 'at least one of min and max is needed', { op: 'clamp' });
+    for (const bound of [min, max]) {
+      if (bound === undefined || isFloat(x.dtype) || Number.isInteger(bound) || !Number.isFinite(bound)) continue;
+      throw new GradproofError('ERR_VALUE', `the bounds of ${x.dtype} must be whole, got ${String(bound)}`, {
+        op: 'clamp',
+        hint: "Cast it first, for example x.to('f32').",
+      });
+    }
+    return { y: x };
+  },
   reference: ({ x }, { min, max }) => {
     const low = min === undefined ? x : where(x.lt(min), min, x);
     return { y: (max === undefined ? low : where(low.gt(max), max, low)).cast(x.dtype) };
@@ -99,7 +110,7 @@ export const clamp = defineOp({
     }),
   },
   *samples(s) {
-    yield { in: { x: s.away([3, 4], -0.5, 1) }, attrs: { min: -0.5, max: 1 } };
+    yield { in: { x: s.away([3, 4], -1, 1) }, attrs: { min: -1, max: 1 } };
     yield { in: { x: s.away([3, 4], 0) }, attrs: { min: 0 } };
   },
 });

@@ -8,6 +8,7 @@ import { stack } from './arrange.js';
 import { flag, integers, optional, pair } from './attrs.js';
 import { zeros } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
+import { checkOptions, needTensors } from './options.js';
 import { unview } from './view.js';
 import { windowPadding, windowedSizes, windows, type WindowAttrs } from './windows.js';
 
@@ -243,20 +244,43 @@ interface Pool1dOptions {
   readonly ceilMode?: boolean | undefined;
 }
 
+interface AvgPool1dOptions extends Pool1dOptions {
+  readonly countIncludePad?: boolean | undefined;
+}
+
+const POOL_1D = ['stride', 'padding', 'ceilMode'];
+
+/** The stride may also stand behind the kernel, as in two dimensions. */
+function pool1dOptions(
+  op: string,
+  stride: number | AvgPool1dOptions | undefined,
+  options: AvgPool1dOptions | undefined,
+  names: readonly string[],
+): AvgPool1dOptions {
+  const given = typeof stride === 'object' ? stride : { ...options, stride: stride ?? options?.stride };
+  checkOptions(op, given, names);
+  return given;
+}
+
 /** max_pool2d over the last axis of [N, C, L]. */
-export function maxPool1d(x: Tensor, kernel: number, options: Pool1dOptions = {}): Tensor {
-  const { stride = kernel, padding = 0, ceilMode } = options;
-  return maxPool2d(x.unsqueeze(-2), [1, kernel], [1, stride], { padding: [0, padding], ceilMode }).squeeze(-2);
+export function maxPool1d(x: Tensor, kernel: number, stride?: number | Pool1dOptions, options?: Pool1dOptions): Tensor {
+  needTensors('max_pool1d', { x });
+  const { stride: step = kernel, padding = 0, ceilMode } = pool1dOptions('max_pool1d', stride, options, POOL_1D);
+  return maxPool2d(x.unsqueeze(-2), [1, kernel], [1, step], { padding: [0, padding], ceilMode }).squeeze(-2);
 }
 
 /** avg_pool2d over the last axis of [N, C, L]. */
 export function avgPool1d(
   x: Tensor,
   kernel: number,
-  options: Pool1dOptions & { readonly countIncludePad?: boolean | undefined } = {},
+  stride?: number | AvgPool1dOptions,
+  options?: AvgPool1dOptions,
 ): Tensor {
-  const { stride = kernel, padding = 0, ceilMode, countIncludePad } = options;
-  return avgPool2d(x.unsqueeze(-2), [1, kernel], [1, stride], {
+  needTensors('avg_pool1d', { x });
+  const names = [...POOL_1D, 'countIncludePad'];
+  const given = pool1dOptions('avg_pool1d', stride, options, names);
+  const { stride: step = kernel, padding = 0, ceilMode, countIncludePad } = given;
+  return avgPool2d(x.unsqueeze(-2), [1, kernel], [1, step], {
     padding: [0, padding],
     ceilMode,
     countIncludePad,

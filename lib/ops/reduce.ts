@@ -1,9 +1,11 @@
 /** Reductions over any axes. Half types and f32 accumulate in f32 in an order that depends on nothing but the shape. */
+import { GradproofError } from '../errors.js';
 import { DTYPES, type DType } from '../tensor/dtype.js';
 import { isFloat } from '../tensor/dtype.js';
-import { normalizeAxes, reducedShape, type Shape } from '../tensor/shape.js';
+import { normalizeAxes, reducedShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { axes, flag } from './attrs.js';
+import { full } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
 import { reshape } from './view.js';
 
@@ -74,6 +76,13 @@ export const mean = defineOp({
   },
 });
 
+/** max(x) with the axes kept, without history: what softmax and its kin subtract. −∞ over no elements. */
+export function peak(x: Tensor, dim: number | readonly number[]): Tensor {
+  const axes = normalizeAxes(dim, x.shape.length);
+  if (axes.every((axis) => x.shape[axis] !== 0)) return amax(x.detach(), dim, { keepdim: true });
+  return full(reducedShape(x.shape, axes, true), -Infinity, { dtype: x.dtype, device: x.device });
+}
+
 /** amax and amin: the gradient is shared equally among equal extremes, as in PyTorch. */
 function extreme(name: string, doc: string) {
   return defineOp({
@@ -85,7 +94,12 @@ function extreme(name: string, doc: string) {
     outputs: ['y'],
     dtypes: DTYPES,
     canonical: canonical(name),
-    infer: ({ x }, { dim, keepdim }) => ({ y: like(x, { shape: reducedShape(x.shape, dim, keepdim) }) }),
+    infer: ({ x }, { dim, keepdim }) => {
+      if (dim.some((axis) => x.shape[axis] === 0)) {
+        throw new GradproofError('ERR_SHAPE', `no element of ${showShape(x.shape)} to choose from`, { op: name });
+      }
+      return { y: like(x, { shape: reducedShape(x.shape, dim, keepdim) }) };
+    },
     gradient: {
       kind: 'rule',
       needs: ['x', 'y'],

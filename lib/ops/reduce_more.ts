@@ -7,6 +7,7 @@ import { axes, flag } from './attrs.js';
 import { where } from './compare.js';
 import { defineOp, like, type Meta } from './define.js';
 import { asMethods } from './install.js';
+import { peak } from './reduce.js';
 import { reshape } from './view.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -147,8 +148,8 @@ export const logsumexp = defineOp({
   canonical: (attrs, { x }) => allAxes('logsumexp', attrs, x),
   infer: ({ x }, attrs) => ({ y: reduced(x, attrs) }),
   reference: ({ x }, attrs) => {
-    const peak = x.detach().amax(attrs.dim, { keepdim: true });
-    const top = peak.where(peak.isfinite(), 0); // all −inf gives −inf, an inf gives inf
+    const most = peak(x, attrs.dim);
+    const top = most.where(most.isfinite(), 0); // all −inf gives −inf, an inf gives inf
     const y = x.sub(top).exp().sum(attrs.dim, { keepdim: true }).log().add(top);
     return { y: attrs.keepdim ? y : reshape(y, reducedShape(x.shape, attrs.dim, false)) };
   },
@@ -211,7 +212,19 @@ export const std = defineOp({
   canonical: (attrs, { x }) => allAxes('std', attrs, x),
   infer: ({ x }, attrs) => ({ y: reduced(x, attrs) }),
   reference: ({ x }, { dim, correction, keepdim }) => ({ y: variance(x, dim, { correction, keepdim }).sqrt() }),
-  gradient: { kind: 'reference' },
+  gradient: {
+    kind: 'rule',
+    needs: ['x', 'y'],
+    second: 'rule',
+    // dx = dy · (x − mean) / ((n − correction) · std), 0 where nothing varies
+    backward: ({ y: dy }, { x, y }, attrs) => ({
+      x: () => {
+        const count = Math.max(0, countOf(x.shape, attrs.dim) - attrs.correction);
+        const share = where(y.eq(0), 0, dy.div(y.mul(count)));
+        return keep(share, x.shape, attrs).mul(x.sub(x.mean(attrs.dim, { keepdim: true })));
+      },
+    }),
+  },
   *samples(s) {
     yield { in: { x: s.randn([3, 4]) } };
     yield { in: { x: s.randn([3, 4]) }, attrs: { dim: 1, correction: 0 } };

@@ -3,6 +3,7 @@ import type { DType } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import { integer } from './attrs.js';
 import { defineOp, type Meta } from './define.js';
+import { peak } from './reduce.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
@@ -40,7 +41,7 @@ export const softmax = defineOp({
   canonical: canonical('softmax'),
   infer: ({ x }) => ({ y: x }),
   reference: ({ x }, { dim }) => {
-    const e = x.sub(x.detach().amax(dim, { keepdim: true })).exp();
+    const e = x.sub(peak(x, dim)).exp();
     return { y: e.div(e.sum(dim, { keepdim: true })) };
   },
   gradient: {
@@ -84,7 +85,7 @@ export const logSoftmax = defineOp({
   canonical: canonical('log_softmax'),
   infer: ({ x }) => ({ y: x }),
   reference: ({ x }, { dim }) => {
-    const z = x.sub(x.detach().amax(dim, { keepdim: true }));
+    const z = x.sub(peak(x, dim));
     return { y: z.sub(z.exp().sum(dim, { keepdim: true }).log()) };
   },
   gradient: {

@@ -12,9 +12,10 @@ import {
   viewStrides,
   type Shape,
 } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { integer, integers } from './attrs.js';
 import { defineOp, like, type View } from './define.js';
+import { needTensors } from './options.js';
 import { contiguous, copy_ } from './memory.js';
 import { zeros } from './create.js';
 import { cat } from './join.js';
@@ -128,6 +129,7 @@ export { viewOp as view };
 
 /** Another shape with the same elements in the same order; one size may be −1. A view where possible, else a copy. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  if (!isTensor(x)) needTensors('reshape', { x });
   const target = resolveShape(shape, x.numel, 'reshape');
   if (sameShape(target, x.shape)) return x;
   return viewOp(viewStrides(x.shape, x.stride, target) === undefined ? contiguous(x) : x, target);
@@ -145,7 +147,7 @@ export const expand = defineOp({
     const lead = shape.length - x.shape.length;
     const target = shape.map((n, i) => (n === -1 && i >= lead ? x.shape[i - lead]! : n));
     const common = lead < 0 ? undefined : broadcastPair(x.shape, target);
-    if (common === undefined || !sameShape(common, target)) {
+    if (common === undefined || !sameShape(common, target) || target.some((n) => n < 0)) {
       throw new GradproofError('ERR_SHAPE', `${showShape(x.shape)} does not expand to ${showShape(shape)}`, {
         op: 'expand',
       });
@@ -201,6 +203,7 @@ export const permute = defineOp({
 
 /** Two axes exchanged. */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  if (!isTensor(x)) needTensors('transpose', { x });
   const order = x.shape.map((_, i) => i);
   const a = normalizeAxis(dim0, x.shape.length, 'transpose');
   const b = normalizeAxis(dim1, x.shape.length, 'transpose');

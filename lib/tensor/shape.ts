@@ -134,8 +134,18 @@ export function checkShape(shape: unknown, op?: string): number[] {
   return shape;
 }
 
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
+}
+
 /** Resolves one -1 in a target shape (reshape); ERR_SHAPE when the sizes do not match. */
 export function resolveShape(target: Shape, count: number, op?: string): number[] {
+  if (!isList(target)) {
+    throw new GradproofError('ERR_ARGUMENT', `the shape must be one list of integers, got ${typeof target}`, {
+      op,
+      hint: 'Write reshape([2, -1]).',
+    });
+  }
   const result = [...target];
   let known = 1;
   let hole = -1;
@@ -150,7 +160,13 @@ export function resolveShape(target: Shape, count: number, op?: string): number[
         { op },
       );
   }
-  if (hole >= 0) result[hole] = known === 0 ? 0 : count / known;
+  if (hole >= 0 && known === 0) {
+    throw new GradproofError('ERR_SHAPE', `beside a size of 0 the -1 could be any size, got ${showShape(target)}`, {
+      op,
+      hint: 'Write that size out.',
+    });
+  }
+  if (hole >= 0) result[hole] = count / known;
   if (numel(result) !== count || (hole >= 0 && !Number.isInteger(result[hole]))) {
     throw new GradproofError('ERR_SHAPE', `cannot give ${count} elements the shape ${showShape(target)}`, { op });
   }

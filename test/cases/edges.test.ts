@@ -1,0 +1,181 @@
+/**
+ * Edges of the public surface: sizes of 0, integers, shared memory, wrong arguments. What is expected is what PyTorch 2.13
+ * does; where it raises, a typed error.
+ */
+import * as gp from 'gradproof';
+import { isError, tensor, type ErrorCode, type Tensor } from 'gradproof';
+import { describe, expect, it } from 'vitest';
+
+function codeOf(run: () => unknown): ErrorCode | 'no error' {
+  try {
+    run();
+  } catch (error) {
+    if (isError(error)) return error.code;
+    throw error;
+  }
+  return 'no error';
+}
+
+/** A call that TypeScript would refuse. */
+const untyped = (f: (...args: never[]) => unknown, ...args: readonly unknown[]): unknown =>
+  Reflect.apply(f, undefined, args);
+
+function leaf(values: readonly number[]): Tensor {
+  return tensor(values, { requiresGrad: true });
+}
+
+const x = tensor([[1.5, -2, 0.25, 3], [0, -0.5, 2.5, -1.25], [4, -3.5, 1, 0.125]]); // prettier-ignore
+const whole = tensor([7, -7, 3, 0], { dtype: 'i64' });
+
+describe('sizes of 0', () => {
+  it('have no largest element, but a log-sum of −∞ and a softmax without elements', () => {
+    const empty = gp.zeros([2, 0, 3]);
+    expect(codeOf(() => empty.amax(1))).toBe('ERR_SHAPE');
+    expect(codeOf(() => gp.max(empty))).toBe('ERR_SHAPE');
+    expect(codeOf(() => empty.argmax())).not.toBe('no error');
+    expect(empty.amax(2).shape).toEqual([2, 0]);
+    expect(empty.logsumexp(1).toArray(2)).toEqual([0, 1].map(() => [-Infinity, -Infinity, -Infinity]));
+    expect(empty.softmax(1).shape).toEqual([2, 0, 3]);
+    expect(
+      gp
+        .scaledDotProductAttention(gp.ones([2, 3, 4]), gp.ones([2, 0, 4]), gp.ones([2, 0, 4]))
+        .sum()
+        .item(),
+    ).toBe(0);
+  });
+
+  it('split into one empty piece, and chunk into as many as asked for', () => {
+    const empty = gp.zeros([0, 3]);
+    expect(empty.split(1).map(({ shape }) => shape)).toEqual([[0, 3]]);
+    expect(empty.chunk(2).map(({ shape }) => shape)).toEqual([[0, 3], [0, 3]]); // prettier-ignore
+  });
+
+  it('leave a -1 in reshape undecided: an error', () => {
+    expect(codeOf(() => gp.zeros([0, 3]).reshape([0, -1]))).toBe('ERR_SHAPE');
+    expect(gp.zeros([0, 3]).reshape([-1, 3]).shape).toEqual([0, 3]);
+  });
+
+  it('pass gradients of the right shape, all 0', () => {
+    const w = gp.ones([2, 3], { requiresGrad: true });
+    const bias = gp.ones([2], { requiresGrad: true });
+    gp.linear(gp.zeros([0, 3]), w, { bias })
+      .sum()
+      .backward();
+    expect(w.grad?.toArray()).toEqual([[0, 0, 0], [0, 0, 0]]); // prettier-ignore
+    expect(bias.grad?.toArray()).toEqual([0, 0]);
+  });
+});
+
+describe('shapes', () => {
+  it('that expand with a -1 in front of the axes are refused', () => {
+    expect(codeOf(() => x.expand([-1, 2, 3, 4]))).toBe('ERR_SHAPE');
+    expect(x.expand([2, -1, -1]).shape).toEqual([2, 3, 4]);
+  });
+
+  it('to flip name every axis once', () => {
+    expect(codeOf(() => gp.flip(x, [0, -2]))).toBe('ERR_AXIS');
+    expect(gp.flip(x, [0, 1]).toArray(2)[0]).toEqual([0.125, 1, -3.5, 4]);
+  });
+
+  it('of a gradient are those of its tensor', () => {
+    const a = leaf([1, 2]);
+    expect(codeOf(() => (a.grad = tensor([[1], [2]])))).toBe('ERR_SHAPE');
+  });
+});
+
+describe('integers', () => {
+  it('are not written with fractions, neither by an operand nor by alpha', () => {
+    expect(codeOf(() => whole.clone().add_(tensor([0.5, 1, 1, 1])))).toBe('ERR_DTYPE');
+    expect(codeOf(() => whole.clone().mul_(1.5))).toBe('ERR_DTYPE');
+    expect(codeOf(() => whole.add(whole, { alpha: 0.5 }))).toBe('ERR_VALUE');
+    expect(whole.add(whole, { alpha: 2 }).toArray()).toEqual([21, -21, 9, 0]);
+    expect(
+      tensor([1, 2])
+        .mul_(tensor([2, 3], { dtype: 'i64' }))
+        .toArray(),
+    ).toEqual([2, 6]);
+  });
+
+  it('have whole bounds', () => {
+    expect(codeOf(() => whole.clamp(-2.5, 3))).toBe('ERR_VALUE');
+    expect(whole.clamp(-2, Infinity).toArray()).toEqual([7, -2, 3, 0]);
+    expect(codeOf(() => x.clamp())).toBe('ERR_ARGUMENT');
+  });
+
+  it('carry no gradient: a cast to them ends it', () => {
+    const a = leaf([2, 1]);
+    expect(a.to('i64').requiresGrad).toBe(false);
+    expect(a.to('bool').requiresGrad).toBe(false);
+    a.to('f16').mul(2).to('f64').sum().backward();
+    expect(a.grad?.toArray()).toEqual([2, 2]);
+  });
+});
+
+describe('writing in place', () => {
+  it('from overlapping memory reads every element before it is written', () => {
+    const count = 100;
+    const values = Array.from({ length: count }, (_, i) => i + 1);
+    const a = tensor(values);
+    a.narrow(0, 1, count - 1).add_(a.narrow(0, 0, count - 1));
+    expect(a.toArray()).toEqual(values.map((v, i) => (i === 0 ? v : 2 * v - 1)));
+    const b = tensor(values);
+    b.narrow(0, 1, count - 1).copy_(b.narrow(0, 0, count - 1));
+    expect(b.toArray()).toEqual([1, ...values.slice(0, -1)]);
+    const square = gp.arange(400).to('f32').reshape([20, 20]);
+    const sum = square.add(square.t()).toArray();
+    expect(square.add_(square.t()).toArray()).toEqual(sum);
+    const rows = tensor([[2, 3], [4, 5]]); // prettier-ignore
+    expect(rows.mul_(rows.select(0, 0)).toArray()).toEqual([[4, 9], [8, 15]]); // prettier-ignore
+  });
+
+  it('into an expanded tensor is refused: several elements are one', () => {
+    const a = tensor([1, 2, 3]);
+    expect(codeOf(() => a.expand([2, 3]).add_(1))).toBe('ERR_IN_PLACE');
+    expect(codeOf(() => a.expand([2, 3]).copy_(gp.ones([2, 3])))).toBe('ERR_IN_PLACE');
+    expect(a.expand([1, 3]).add_(1).toArray()).toEqual([[2, 3, 4]]);
+  });
+});
+
+describe('gradients', () => {
+  it('of a standard deviation are 0 where nothing varies, as in PyTorch', () => {
+    const a = leaf([2, 2, 2]);
+    a.std().backward();
+    expect(a.grad?.toArray()).toEqual([0, 0, 0]);
+    const b = tensor([[1, 2, 4], [2, 2, 2]], { dtype: 'f64', requiresGrad: true }); // prettier-ignore
+    b.std(1).sum().backward();
+    const r = Math.sqrt(7 / 3); // of 1, 2, 4: dx = (x − 7/3) / (2 r)
+    b.grad?.toArray(2)[0]?.forEach((g, i) => expect(g).toBeCloseTo(([1, 2, 4][i]! - 7 / 3) / (2 * r), 12));
+    expect(b.grad?.toArray(2)[1]).toEqual([0, 0, 0]);
+  });
+});
+
+describe('wrong arguments are typed errors', () => {
+  it.each([
+    ['matmul with a number', () => untyped(gp.matmul, x, 2), 'ERR_ARGUMENT'],
+    ['matmul without its second operand', () => untyped(gp.matmul, x), 'ERR_ARGUMENT'],
+    ['reshape with sizes side by side', () => untyped(gp.reshape, x, 2, 6), 'ERR_ARGUMENT'],
+    ['stack of a tensor', () => untyped(gp.stack, x), 'ERR_ARGUMENT'],
+    ['crossEntropy with a list of classes', () => untyped(gp.crossEntropy, x, [0, 1, 2]), 'ERR_ARGUMENT'],
+    ['attention without values', () => untyped(gp.scaledDotProductAttention, x, x), 'ERR_ARGUMENT'],
+    ['an unknown dtype', () => untyped(gp.tensor, [1], { dtype: 'float' }), 'ERR_DTYPE'],
+    ['an unknown option of tensor', () => untyped(gp.tensor, [1], { dtyp: 'f64' }), 'ERR_OPTION'],
+    ['a bigint for an axis', () => untyped(gp.cumsum, x, 1n), 'ERR_ARGUMENT'],
+    ['bounds the wrong way round', () => gp.uniform([2], 3, 1), 'ERR_VALUE'],
+    ['an unknown option of avgPool1d', () => untyped(gp.avgPool1d, gp.ones([1, 1, 4]), 2, { strid: 1 }), 'ERR_OPTION'],
+  ] as const)('%s', (_name, run, code) => {
+    expect(codeOf(run)).toBe(code);
+  });
+
+  it('with the option that was meant', () => {
+    expect(() => untyped(gp.tensor, [1], { dtyp: 'f64' })).toThrow(/Did you mean 'dtype'/);
+  });
+});
+
+describe('pooling along a line', () => {
+  it('takes its stride behind the kernel, as in two dimensions', () => {
+    const line = gp.arange(4).to('f32').reshape([1, 1, 4]);
+    expect(gp.avgPool1d(line, 3, 1).toArray()).toEqual([[[1, 2]]]);
+    expect(gp.avgPool1d(line, 2, { stride: 1 }).toArray()).toEqual([[[0.5, 1.5, 2.5]]]);
+    expect(gp.maxPool1d(line, 2, 1, { padding: 1 }).toArray()).toEqual([[[0, 1, 2, 3, 3]]]);
+  });
+});
