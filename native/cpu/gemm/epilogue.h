@@ -68,12 +68,43 @@ GP_INLINE void put(const Finish<T, A> &f, V v, int64_t i, int64_t j, int n) {
   store_columns<To>(c, f.c_col, v, n);
 }
 
+// The common case, at most scale, bias and accumulation, without a question per vector.
+template <class To, class T, class A, bool Accumulate>
+__attribute__((noinline)) void finish_plain(const Finish<T, A> &f, const A *tile, int64_t ld, int rows, int cols,
+                                            int64_t i0, int64_t j0) {
+  using V = typename Vec<A>::V;
+  constexpr int N = Vec<A>::N;
+  for (int col = 0; col < cols; col += N) {
+    const int n = clamp_lanes(cols - col, N);
+    const T *bias = f.bias == nullptr ? nullptr : f.bias + i0 * f.bias_row + (j0 + col) * f.bias_col;
+    To *c = static_cast<To *>(f.c) + i0 * f.c_row + j0 + col;
+    V b = bias == nullptr || f.bias_row != 0 ? V{} : load_columns<A>(bias, f.bias_col, n);
+    for (int r = 0; r < rows; r++, c += f.c_row) {
+      V v = load(tile + r * ld + col) * f.alpha;
+      if (bias != nullptr) {
+        if (f.bias_row != 0) b = load_columns<A>(bias + r * f.bias_row, f.bias_col, n);
+        v += b;
+      }
+      if (Accumulate) v = load_wide<A>(static_cast<const To *>(c), n) + v;
+      store_narrow<To>(c, v, n);
+    }
+  }
+}
+
 // tile: rows x cols finished sums, rows `ld` apart and readable up to whole vectors; its first element is C's (i0, j0).
 // The tile is scratch: with an activation it passes through memory between two walks, so that the activation runs over
 // whole rows.
 template <class T, class A>
 void finish_tile(const Finish<T, A> &f, A *tile, int64_t ld, int rows, int cols, int64_t i0, int64_t j0) {
   constexpr int N = Vec<A>::N;
+  if (f.activation == kNoActivation && f.pre == nullptr && f.residual == nullptr && f.c_col == 1) {
+    auto plain = [&](auto to) __attribute__((always_inline)) {
+      using To = decltype(to);
+      return f.accumulate ? finish_plain<To, T, A, true>(f, tile, ld, rows, cols, i0, j0)
+                          : finish_plain<To, T, A, false>(f, tile, ld, rows, cols, i0, j0);
+    };
+    return f.wide_c ? plain(A{}) : plain(T{});
+  }
   const bool active = f.activation != kNoActivation;
   auto walk = [&](auto body) __attribute__((always_inline)) {
     for (int r = 0; r < rows; r++)

@@ -2,8 +2,8 @@
 //
 //   small: every tile (of one batch) works alone, from operands as they stand where their strides allow it, else from
 //          strips it packs itself.
-//   large: a block of A is packed once by all threads; then each tile packs its own KC x NC block of B, which stays in
-//          its L2, and runs all row strips of A over it.
+//   large: a block of A is packed once by all threads (or read where it stands); then each tile packs its own KC x NC
+//          block of B, which stays in its L2, and runs all row strips of A over it. A small B is packed once for all.
 //
 // Which elements share a tile never changes an element's bits: README.md, "Bits".
 #include "gemm.h"
@@ -36,9 +36,10 @@ struct Tile {
   Strips block;            // the rows that `packed` counts from
   int64_t strip0, strip1;  // of the block
   int64_t j0, j1;
-  int64_t k0, k1;                    // one chunk
-  bool first, last;                  // chunk of K
-  const typename P::Packed *packed;  // shared A of this chunk, or null
+  int64_t k0, k1;                      // one chunk
+  bool first, last;                    // chunk of K
+  const typename P::Packed *packed;    // shared A of this chunk, or null
+  const typename P::Packed *packed_b;  // shared B of this chunk, or null
   typename P::Sum *totals;  // where finished chunks are added up, at the tile's corner; C when the plan is plain
   int64_t totals_row;
   char *scratch;
@@ -89,7 +90,12 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     const int64_t depth = min64(plan.depth, t.k1 - k), units = P::units(depth);
     const bool opening = k == t.k0, closing = k + depth >= t.k1;
     job.k = units;
-    if (plan.pack_b) pack_block<P>(o, k, depth, t.j0, t.j1, own_b);
+    const Packed *b = own_b;
+    if (t.packed_b != nullptr) {
+      b = t.packed_b + plan.tile_cols * P::units(k - t.k0);
+    } else if (plan.pack_b) {
+      pack_block<P>(o, k, depth, t.j0, t.j1, own_b);
+    }
     for (int64_t s = t.strip0; s < t.strip1; s++) {
       const int64_t r = t.block.begin(s), i = t.block.first + r;
       const int rows = static_cast<int>(t.block.begin(s + 1) - r);
@@ -112,7 +118,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
         const int cols = static_cast<int>(min64(NR, t.j1 - j)), vectors = (cols + N - 1) / N;
         job.last = cols - (vectors - 1) * N;
         if (plan.pack_b) {
-          job.b = own_b + (j - t.j0) * units;
+          job.b = b + (j - t.j0) * units;
           job.b_row = vectors * N;
         } else if constexpr (P::kInPlace) {
           job.b = o.b + k * o.b_row + j;
@@ -216,7 +222,7 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
     t.strip1 = t.block.strips;
     t.j0 = col * plan.tile_cols;
     t.j1 = min64(g.n, t.j0 + plan.tile_cols);
-    t.packed = nullptr;
+    t.packed = t.packed_b = nullptr;
     t.scratch = scratch + plan.slot * static_cast<size_t>(slot);
     t.totals = nullptr;
     t.totals_row = 0;
@@ -238,19 +244,27 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
   run(serial, plan.batches * per_batch, body);
 }
 
-// Packs rows `block` of A for one chunk: for each block of K, all strips one after the other.
+// Packs what the tiles share for one chunk, for each block of K all strips one after the other: rows `block` of A, all
+// of B.
 template <class P>
-void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, int64_t k0, int64_t k1,
-                 typename P::Packed *to, bool serial) {
-  constexpr int64_t kStripsPerTask = 4;
-  const int64_t groups = ceil_div(block.strips, kStripsPerTask);
+void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, int64_t n, int64_t k0, int64_t k1,
+                 typename P::Packed *a, typename P::Packed *b, bool serial) {
+  constexpr int64_t kStripsPerTask = 4, kColumns = kStripsPerTask * Vec<typename P::Sum>::N * kTileVectors;
+  const int64_t groups_a = plan.pack_a ? ceil_div(block.strips, kStripsPerTask) : 0;
+  const int64_t groups_b = plan.share_b ? ceil_div(n, kColumns) : 0, groups = groups_a + groups_b;
+  if (groups == 0) return;
   auto body = [&](int64_t task, int) {
     const int64_t k = k0 + task / groups * plan.depth, depth = min64(plan.depth, k1 - k), units = P::units(depth);
-    const int64_t s0 = task % groups * kStripsPerTask, s1 = min64(block.strips, s0 + kStripsPerTask);
+    const int64_t group = task % groups;
+    if (group >= groups_a) {
+      const int64_t j = (group - groups_a) * kColumns;
+      return pack_block<P>(o, k, depth, j, min64(n, j + kColumns), b + plan.tile_cols * P::units(k - k0) + j * units);
+    }
+    const int64_t s0 = group * kStripsPerTask, s1 = min64(block.strips, s0 + kStripsPerTask);
     for (int64_t s = s0; s < s1; s++) {
       const int64_t r = block.begin(s);
       const int rows = static_cast<int>(block.begin(s + 1) - r);
-      P::pack(to + block.count * P::units(k - k0) + r * units, rows, o.a + (block.first + r) * o.a_row + k * o.a_col,
+      P::pack(a + block.count * P::units(k - k0) + r * units, rows, o.a + (block.first + r) * o.a_row + k * o.a_col,
               o.a_row, o.a_col, depth, rows);
     }
   };
@@ -262,14 +276,15 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
   using Sum = typename P::Sum;
   using Packed = typename P::Packed;
   Packed *const packed = reinterpret_cast<Packed *>(workspace);
-  Sum *const totals = reinterpret_cast<Sum *>(workspace + plan.shared_a);
-  char *const scratch = workspace + plan.shared_a + plan.totals;
+  Packed *const packed_b = reinterpret_cast<Packed *>(workspace + plan.shared_a);
+  Sum *const totals = reinterpret_cast<Sum *>(workspace + plan.shared_a + plan.shared_b);
+  char *const scratch = workspace + plan.shared_a + plan.shared_b + plan.totals;
   for (int64_t row = 0; row < g.m; row += plan.block_rows) {
     const Strips block = strips(row, min64(plan.block_rows, g.m - row));
     const int64_t strips_per_tile = ceil_div(block.strips, plan.row_tiles);
     for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
       const int64_t k0 = chunk * kChunk, k1 = min64(g.k, k0 + kChunk);
-      pack_shared<P>(plan, o, block, k0, k1, packed, serial);
+      pack_shared<P>(plan, o, block, g.n, k0, k1, packed, packed_b, serial);
       auto body = [&](int64_t tile, int slot) {
         Tile<P> t;
         t.block = block;
@@ -282,7 +297,8 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
         t.k1 = k1;
         t.first = chunk == 0;
         t.last = chunk == plan.chunks - 1;
-        t.packed = packed;
+        t.packed = plan.pack_a ? packed : nullptr;
+        t.packed_b = plan.share_b ? packed_b : nullptr;
         t.scratch = scratch + plan.slot * static_cast<size_t>(slot);
         t.totals = nullptr;
         t.totals_row = 0;
@@ -302,7 +318,7 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
 }
 
 GP_INLINE size_t plan_size(const Plan &plan, int threads) {
-  return plan.shared_a + plan.totals + plan.slot * static_cast<size_t>(threads);
+  return plan.shared_a + plan.shared_b + plan.totals + plan.slot * static_cast<size_t>(threads);
 }
 
 template <class P>

@@ -15,6 +15,7 @@ constexpr int64_t kChunk = 4096;  // part of the bits: sums of at most kChunk pr
 constexpr int64_t kSerialMacs = 100 * 1000;         // below this a second thread costs more than it brings
 constexpr int64_t kLargeMacs = 4 * 1000 * 1000;     // from here packing A once for everybody pays
 constexpr int64_t kSharedBytes = 16 * 1024 * 1024;  // of packed A at a time
+constexpr int64_t kSharedB = 1024 * 1024;           // a chunk of B up to here is packed once: every L2 holds it
 
 GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 GP_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -92,13 +93,13 @@ bool has_avx512_bf16() {
 struct Plan {
   bool large;
   bool plain;  // finished sums go to C as they are: partial sums may live there
-  bool pack_a, pack_b;
+  bool pack_a, pack_b, share_b;
   int64_t batches, depth, chunks;
   int64_t block_rows;  // rows of A at a time (large), all rows (small)
   int64_t tile_rows, tile_cols;
   int64_t row_tiles, col_tiles;  // per block
-  // scratch, in bytes: [shared A][totals][per thread: A strips, B block, partial sums, totals]
-  size_t shared_a, totals, slot_a, slot_b, slot_sums, slot_totals, slot;
+  // scratch, in bytes: [shared A][shared B][totals][per thread: A strips, B block, partial sums, totals]
+  size_t shared_a, shared_b, totals, slot_a, slot_b, slot_sums, slot_totals, slot;
 };
 
 GP_INLINE size_t room(int64_t elements, size_t bytes) { return (static_cast<size_t>(elements) * bytes + 63) / 64 * 64; }
@@ -134,9 +135,18 @@ Plan make_plan(const GemmArgs &g) {
     p.tile_rows = ceil_div(p.block_rows, ceil_div(p.block_rows, 512));
     const int64_t wide = 6 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    p.pack_a = true;
+    // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
+    p.pack_a =
+        !(P::kInPlace && g.a.col == 1 && g.n <= 16 * NR && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0);
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 128);  // few rows: B is not read often enough
-    p.shared_a = room(p.block_rows * units, sizeof(Packed));
+    p.share_b =
+        p.pack_b && g.n <= 16 * NR && round_up(g.n, NR) * units * static_cast<int64_t>(sizeof(Packed)) <= kSharedB;
+    if (p.share_b) {
+      p.tile_rows = p.block_rows >= 16 * 96 ? 96 : 48;
+      p.tile_cols = round_up(g.n, NR);
+      p.shared_b = room(p.tile_cols * units, sizeof(Packed));
+    }
+    if (p.pack_a) p.shared_a = room(p.block_rows * units, sizeof(Packed));
     if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
   } else {
     p.block_rows = g.m;
@@ -153,7 +163,7 @@ Plan make_plan(const GemmArgs &g) {
   }
   p.row_tiles = ceil_div(p.block_rows, p.tile_rows);
   p.col_tiles = ceil_div(g.n, p.tile_cols);
-  if (p.pack_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
+  if (p.pack_b && !p.share_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
   if (several_blocks && (!p.plain || p.chunks > 1)) p.slot_sums = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
   p.slot = p.slot_a + p.slot_b + p.slot_sums + p.slot_totals;
   return p;
