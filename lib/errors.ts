@@ -43,6 +43,7 @@ export type ErrorCode =
   | 'ERR_SUBJECT'
   | 'ERR_AUDIT'
   | 'ERR_PROOF'
+  | 'ERR_CONTRACT'
   | 'ERR_USAGE'
   | 'ERR_INTERNAL';
 

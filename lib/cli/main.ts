@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { closest, isError } from '../errors.js';
 import { helpText, parse, usageError } from './args.js';
 import { auditCommand } from './audit.js';
+import { checkCommand } from './check.js';
 import { Exit, program, type Command } from './command.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
@@ -13,7 +14,15 @@ import { proveCommand } from './prove.js';
 import { packageVersion } from './root.js';
 import { train } from './train.js';
 
-const COMMANDS: readonly Command[] = [train, generate, auditCommand, proveCommand, gradcheckCommand, doctor];
+const COMMANDS: readonly Command[] = [
+  train,
+  generate,
+  checkCommand,
+  auditCommand,
+  proveCommand,
+  gradcheckCommand,
+  doctor,
+];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ spec }) => spec.name.length + spec.positionals.length + 1));

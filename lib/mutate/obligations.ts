@@ -87,19 +87,40 @@ function meaningful(
   return true;
 }
 
-/** ‖g − g64‖ / ‖g64‖, the worst over parameters that f64 says have a gradient; and where. */
+/** Rows below this share of their parameter's norm are left to the parameter as a whole. */
+const ROW = 1e-5;
+/** What rounding may do to a row, as a share of its parameter's norm. */
+const ROUNDING = 1e-6;
+
+/**
+ * ‖g − g64‖ / ‖g64‖, the worst over parameters that f64 says have a gradient, and over their rows: in a fused projection
+ * the values' gradient drowns that of queries and keys.
+ */
 export function gradientDeviation(named: Named, result: Result, shadow: Shadow, scale: number) {
   let worst = { deviation: 0, parameter: '' };
-  named.forEach(([name], p) => {
+  named.forEach(([name, t], p) => {
     const wide = shadow.gradients[p];
     if (wide === undefined) return;
     const g = result.gradients[p];
     const { norm, max } = measureValues(wide);
     if (max <= 1e-9 * scale) return;
-    let sum = 0;
-    for (let i = 0; i < wide.length; i++) sum += ((g?.[i] ?? 0) - wide[i]!) ** 2;
-    const deviation = Math.sqrt(sum) / norm;
-    if (!(deviation <= worst.deviation)) worst = { deviation, parameter: name };
+    const look = (from: number, to: number, least: number, rounding: number): void => {
+      let difference = 0;
+      let size = 0;
+      for (let i = from; i < to; i++) {
+        difference += ((g?.[i] ?? 0) - wide[i]!) ** 2;
+        size += wide[i]! ** 2;
+      }
+      if (Math.sqrt(size) > least) {
+        const deviation = Math.max(0, Math.sqrt(difference) - rounding) / Math.sqrt(size);
+        if (!(deviation <= worst.deviation)) worst = { deviation, parameter: name };
+      }
+    };
+    look(0, wide.length, 0, 0);
+    const rows = t.shape[0] ?? 1;
+    const width = wide.length / Math.max(1, rows);
+    if (t.ndim > 1)
+      for (let row = 0; row < rows; row++) look(row * width, (row + 1) * width, ROW * norm, ROUNDING * norm);
   });
   return worst;
 }

@@ -14,6 +14,8 @@ export interface MutantReport {
   readonly because: string | undefined;
   /** Obligations that went red, with what they saw. All others stayed green. */
   readonly red: ReadonlyMap<Obligation, string>;
+  /** Measured deviations from the accounts, red or not: a tolerance must stand ten times below. */
+  readonly effects: ReadonlyMap<Obligation, number>;
   /** Parameters, or rows of them, that got no gradient any more. */
   readonly frozen: readonly string[];
   /** For a sever that froze something: the call that the audit blames. */
@@ -28,6 +30,8 @@ export interface ProofReport {
   readonly loss: number;
   /** Obligations that are red without any fault. */
   readonly baseline: ReadonlyMap<Obligation, string>;
+  /** Deviations of the unmutated program. */
+  readonly effects: ReadonlyMap<Obligation, number>;
   readonly mutants: readonly MutantReport[];
   readonly survivors: readonly MutantReport[];
   /** How many mutants the graph has; fewer were tried under a budget. */
@@ -40,18 +44,20 @@ export interface ProofReport {
 
 export function proofReport(parts: {
   readonly baseline: ReadonlyMap<Obligation, string>;
+  readonly effects: ReadonlyMap<Obligation, number>;
   readonly reports: readonly MutantReport[];
   readonly generated: number;
   readonly restored: boolean;
   readonly loss: number;
 }): ProofReport {
-  const { baseline, reports, generated, restored, loss } = parts;
+  const { baseline, effects, reports, generated, restored, loss } = parts;
   const survivors = reports.filter(({ status }) => status === 'survived');
   const ok = baseline.size === 0 && survivors.length === 0 && restored;
   return {
     ok,
     loss,
     baseline,
+    effects,
     mutants: reports,
     survivors,
     generated,

@@ -159,7 +159,11 @@ export function proofOutcome(title: string, report: ProofReport, seconds: number
       generated,
       restored,
       baseline: Object.fromEntries(baseline),
-      mutants: mutants.map((m) => ({ ...m, red: Object.fromEntries(m.red) })),
+      mutants: mutants.map((m) => ({
+        ...m,
+        red: Object.fromEntries(m.red),
+        effects: Object.fromEntries(m.effects),
+      })),
     },
     seconds,
   };
