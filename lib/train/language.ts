@@ -133,6 +133,7 @@ export async function trainLanguageModel(run: LanguageRun): Promise<LanguageResu
   }
 
   const from = trainer.step;
+  let warm = { step: from, seconds: 0 };
   const result = await trainer.fit(loader, {
     steps: config.steps,
     validation,
@@ -141,7 +142,9 @@ export async function trainLanguageModel(run: LanguageRun): Promise<LanguageResu
     checkpointEvery: config.checkpointEvery,
     signal: run.signal,
     onStep: ({ step, steps, loss, validation: val, evaluated, perSecond, seconds }) => {
-      const eta = (seconds / (step - from)) * (steps - step);
+      // The first steps record and plan, and say nothing about the others.
+      if (step - from === 3) warm = { step, seconds };
+      const eta = ((seconds - warm.seconds) / (step - warm.step)) * (steps - step);
       progress.update(
         { step, steps, loss, validation: val, itemsPerSecond: perSecond, items: 'tokens', eta },
         evaluated || step === steps,
