@@ -10,7 +10,7 @@ const HEADS = 2;
 const SEQUENCE = 8;
 
 /** aprender's generator: s ← s·6364136223846793005 + 1442695040888963407, value = (2·f32(s >> 33)/2³¹ − 1)·scale. */
-class Lcg {
+export class Lcg {
   #state: bigint;
   constructor(seed: bigint) {
     this.#state = BigInt.asUintN(64, seed * 0x9e3779b97f4a7c15n + 1n);
