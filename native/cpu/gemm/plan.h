@@ -156,7 +156,8 @@ Plan make_plan(const GemmArgs &g) {
     // Tiles of about 128 k multiply-adds: small enough to share out, large enough to reuse what they pack.
     p.tile_cols = min64(round_up(g.n, NR), 8 * NR);
     int64_t per_row = p.tile_cols * max64(g.k, 1);
-    p.tile_rows = min64(g.m, max64(4 * kTileRows, round_up(128 * 1024 / per_row, kTileRows)));
+    const int64_t fewest = (p.pack_b ? 12 : 4) * kTileRows;  // a strip of B is worth packing for many rows only
+    p.tile_rows = min64(g.m, max64(fewest, round_up(128 * 1024 / per_row, kTileRows)));
     p.tile_rows = ceil_div(g.m, ceil_div(g.m, p.tile_rows));
     if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
     if (p.chunks > 1 && !p.plain) p.slot_totals = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));

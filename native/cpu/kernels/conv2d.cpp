@@ -256,14 +256,15 @@ GemmArgs dcols_product(const Conv &v, int64_t channels) {
   return g;
 }
 
-// dweight[filters, rows] += dy[filters, positions] · cols[rows, positions]ᵀ
+// dweightᵀ[rows, filters] += cols[rows, positions] · dy[filters, positions]ᵀ: turned, because dy is the smaller operand
+// and the second one must be transposed.
 GemmArgs dweight_product(const Conv &v, int64_t channels) {
-  GemmArgs g = gemm_args(v.dtype, v.group_filters, channels * v.taps, v.positions);
+  GemmArgs g = gemm_args(v.dtype, channels * v.taps, v.group_filters, v.positions);
   g.wide_c = true;
   g.accumulate = true;
   g.a = gemm_matrix(nullptr, v.positions, 1);
   g.b = gemm_matrix(nullptr, 1, v.positions);
-  g.c = gemm_matrix(nullptr, v.depth, 1);
+  g.c = gemm_matrix(nullptr, v.group_filters, 1);
   return g;
 }
 
@@ -369,19 +370,23 @@ void weight_gradient(const gp_call *call, const Conv &v, const Backward &b) {
     for (int64_t image = part * b.part_images; image < end; image++) {
       const int64_t channel = image * v.channels + group * v.group_channels;
       GemmArgs g = dweight_product(v, channels);
-      g.a.data = at(dy, (image * v.filters + group * v.group_filters) * v.positions, v.size);
-      g.b.data = cols;
-      g.c.data = partials + part * elements + group * v.group_filters * v.depth + c0 * v.taps;
+      g.a.data = cols;
+      g.b.data = at(dy, (image * v.filters + group * v.group_filters) * v.positions, v.size);
+      g.c.data = partials + part * elements + (group * v.depth + c0 * v.taps) * v.group_filters;
       patches(v, at(x, channel * v.height * v.width, v.size), c0, c0 + channels, 0, v.positions, cols, cols + b.cols);
       gemm(g, cols + b.cols + b.padded, b.dw_slot - b.cols - b.padded);
     }
   });
   T *const to = data<T>(dweight);
-  ranges(elements, 4096, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      Sum sum = partials[i];
-      for (int64_t part = 1; part < b.parts; part++) sum += partials[part * elements + i];
-      to[i] = narrow<T>(sum);
+  ranges(v.filters, max64(1, 4096 / max64(v.depth, 1)), [&](int64_t begin, int64_t end) {
+    for (int64_t filter = begin; filter < end; filter++) {
+      const int64_t group = filter / v.group_filters;
+      const Sum *from = partials + group * v.depth * v.group_filters + filter % v.group_filters;
+      for (int64_t row = 0; row < v.depth; row++) {
+        Sum sum = from[row * v.group_filters];
+        for (int64_t part = 1; part < b.parts; part++) sum += from[part * elements + row * v.group_filters];
+        to[filter * v.depth + row] = narrow<T>(sum);
+      }
     }
   });
 }

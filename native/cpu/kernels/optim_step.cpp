@@ -76,9 +76,16 @@ int32_t adam_step(gp_context *, const gp_kernel *, const gp_call *c) {
   if (s.skip) return GP_OK;
   auto *first = static_cast<int64_t *>(c->workspace);
   auto *per = reinterpret_cast<AdamPerTensor *>(first + c->input_count[0] + 1);
+  int64_t last = 0;  // most parameters are at the same step, and powers cost more than small tensors
   for (int i = 0; i < c->input_count[0]; i++) {
-    const double step = static_cast<double>(++step_of(c, kAdamSteps, i));
-    per[i] = {s.lr / (1.0 - pow(beta1, step)), sqrt(1.0 - pow(beta2, step))};
+    const int64_t count = ++step_of(c, kAdamSteps, i);
+    if (i > 0 && count == last) {
+      per[i] = per[i - 1];
+    } else {
+      const double step = static_cast<double>(count);
+      per[i] = {s.lr / (1.0 - pow(beta1, step)), sqrt(1.0 - pow(beta2, step))};
+    }
+    last = count;
   }
   const double decay = decoupled ? 0.0 : weight_decay, keep = decoupled ? 1.0 - s.lr * weight_decay : 1.0;
   over_list(c, 0, first, index_tiles(c, 0, first), [&](int i, int64_t begin, int64_t end, int64_t) {

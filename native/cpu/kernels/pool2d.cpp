@@ -1,5 +1,7 @@
 // Max and average pooling over the last two axes. Planes are independent; inside a plane everything is added in the
 // order of the output positions, so the threads leave no trace. Half types are summed in f32.
+#include <utility>
+
 #include "../simd/vec.h"
 
 namespace gp::GP_ISA {
@@ -65,6 +67,35 @@ GP_INLINE int64_t first_inside(int64_t begin, int64_t dilation) {
   return begin >= 0 ? 0 : (-begin + dilation - 1) / dilation * dilation;
 }
 
+template <class V>
+GP_FN V up_to(const typename V::Scalar *p, int64_t n) {
+  return n >= V::lanes ? load<V>(p) : n > 0 ? load_some<V>(p, n) : V(0);
+}
+template <class V, size_t... I>
+GP_FN V even_lanes(V a, V b, std::index_sequence<I...>) {
+  return V::of(__builtin_shufflevector(a.v, b.v, (2 * static_cast<int>(I))...));
+}
+
+// to[c] = from[c * stride]; may write up to a vector more than `count`.
+template <class V, class T>
+GP_FN void gather(typename V::Scalar *to, const T *from, int64_t stride, int64_t count) {
+  if constexpr (sizeof(T) == sizeof(typename V::Scalar)) {
+    if (stride == 1) {
+      for (int64_t c = 0; c < count; c += V::lanes) store(to + c, up_to<V>(from + c, count - c));
+      return;
+    }
+    if (stride == 2) {
+      for (int64_t c = 0; c < count; c += V::lanes) {
+        const int64_t left = 2 * (count - c) - 1;
+        const V a = up_to<V>(from + 2 * c, left), b = up_to<V>(from + 2 * c + V::lanes, left - V::lanes);
+        store(to + c, even_lanes(a, b, std::make_index_sequence<V::lanes>{}));
+      }
+      return;
+    }
+  }
+  for (int64_t c = 0; c < count; c++) to[c] = widen(from[c * stride]);
+}
+
 // The windows of up to kRun outputs at a time: each element of the kernel is gathered for all of them, -infinity where
 // there is none, and compared in whole vectors. The elements come in the window's order; the first of equals wins, a
 // NaN wins over everything.
@@ -75,8 +106,8 @@ void max_plane(const Pool &p, const T *x, T *y, int64_t *indices) {
   using I = typename V::Int;
   constexpr int64_t kRun = 128;
   const S low = -static_cast<S>(__builtin_inff());
-  S value[kRun] = {}, highest[kRun];
-  typename I::Scalar best[kRun];  // from the window's corner
+  S value[kRun + V::lanes] = {}, highest[kRun];
+  typename I::Scalar best[kRun], corner[kRun];  // best: from the window's corner
   for (int64_t o0 = 0; o0 < p.out_h * p.out_w; o0 += kRun) {
     const int64_t total = p.out_h * p.out_w - o0 < kRun ? p.out_h * p.out_w - o0 : kRun;
     // body(k, count, top, left): outputs k to k + count of this run lie in one row; the first window's corner
@@ -89,8 +120,14 @@ void max_plane(const Pool &p, const T *x, T *y, int64_t *indices) {
       }
     };
     rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
+      const auto first = static_cast<typename I::Scalar>(top * p.width + left);
       for (int64_t c = 0; c < count; c++) {
         highest[k + c] = low;
+        best[k + c] = 0;
+        corner[k + c] = first + static_cast<typename I::Scalar>(c * p.stride[1]);
+      }
+      if (top >= 0 && left >= 0) return;
+      for (int64_t c = 0; c < count; c++) {
         best[k + c] = static_cast<typename I::Scalar>(first_inside(top, p.dilation[0]) * p.width +
                                                       first_inside(left + c * p.stride[1], p.dilation[1]));
       }
@@ -98,15 +135,13 @@ void max_plane(const Pool &p, const T *x, T *y, int64_t *indices) {
     for (int64_t i = 0; i < p.kernel[0] * p.dilation[0]; i += p.dilation[0]) {
       for (int64_t j = 0; j < p.kernel[1] * p.dilation[1]; j += p.dilation[1]) {
         rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
-          Run run = inside(count, p.width, p.stride[1], left + j);
+          Run run{0, count};
+          if (left + j < 0 || left + j + (count - 1) * p.stride[1] >= p.width)
+            run = inside(count, p.width, p.stride[1], left + j);
           if (top + i < 0 || top + i >= p.height || run.first > run.end) run = Run{count, count};
           const T *from = x + (top + i) * p.width + left + j;
           for (int64_t c = 0; c < run.first; c++) value[k + c] = low;
-          if (p.stride[1] == 2) {
-            for (int64_t c = run.first; c < run.end; c++) value[k + c] = widen(from[2 * c]);
-          } else {
-            for (int64_t c = run.first; c < run.end; c++) value[k + c] = widen(from[c * p.stride[1]]);
-          }
+          gather<V>(value + k + run.first, from + run.first * p.stride[1], p.stride[1], run.end - run.first);
           for (int64_t c = run.end; c < count; c++) value[k + c] = low;
         });
         const I at(static_cast<typename I::Scalar>(i * p.width + j));
@@ -118,12 +153,10 @@ void max_plane(const Pool &p, const T *x, T *y, int64_t *indices) {
         }
       }
     }
-    rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
-      for (int64_t c = 0; c < count; c++) {
-        y[o0 + k + c] = narrow<T>(highest[k + c]);
-        indices[o0 + k + c] = top * p.width + left + c * p.stride[1] + best[k + c];
-      }
-    });
+    for (int64_t k = 0; k < total; k++) {
+      y[o0 + k] = narrow<T>(highest[k]);
+      indices[o0 + k] = corner[k] + best[k];
+    }
   }
 }
 
