@@ -142,9 +142,9 @@ export async function trainLanguageModel(run: LanguageRun): Promise<LanguageResu
     checkpointEvery: config.checkpointEvery,
     signal: run.signal,
     onStep: ({ step, steps, loss, validation: val, evaluated, perSecond, seconds }) => {
+      const eta = ((seconds - warm.seconds) / (step - warm.step)) * (steps - step);
       // The first steps record and plan, and say nothing about the others.
       if (step - from === 3) warm = { step, seconds };
-      const eta = ((seconds - warm.seconds) / (step - warm.step)) * (steps - step);
       progress.update(
         { step, steps, loss, validation: val, itemsPerSecond: perSecond, items: 'tokens', eta },
         evaluated || step === steps,
