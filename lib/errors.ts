@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'ERR_AUDIT'
   | 'ERR_PROOF'
   | 'ERR_CONTRACT'
+  | 'ERR_ASSERTION'
   | 'ERR_USAGE'
   | 'ERR_INTERNAL';
 
