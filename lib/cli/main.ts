@@ -10,6 +10,7 @@ import { Exit, program, type Command } from './command.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
 import { gradcheckCommand } from './gradcheck.js';
+import { initCommand } from './init.js';
 import { proveCommand } from './prove.js';
 import { packageVersion } from './root.js';
 import { train } from './train.js';
@@ -20,6 +21,7 @@ const COMMANDS: readonly Command[] = [
   checkCommand,
   auditCommand,
   proveCommand,
+  initCommand,
   gradcheckCommand,
   doctor,
 ];

@@ -43,6 +43,17 @@ describe('gradproof check', () => {
     await place.says(0, 'held (net', 'check');
   });
 
+  it('drafts a contract that holds once it is recorded', async () => {
+    place.write('mine.mjs', model('this.b.forward(this.a.forward(x).tanh())'));
+    await place.says(0, 'Next: gradproof check --update contracts', 'init', 'mine.mjs');
+    expect(place.read('contracts', 'mine.yaml')).toContain('subject: ../mine.mjs');
+    await place.refuses(2, 'is there already', 'init', 'mine.mjs');
+    await place.says(0, 'held (mine, 5 obligations', 'check', '--update', 'contracts/mine.yaml');
+    await place.says(0, 'held (mine, 5 obligations', 'check', 'contracts/mine.yaml');
+    place.write('broken.mjs', model('this.b.forward(this.a.forward(x).detach().tanh())'));
+    await place.says(0, 'red until mended: severed', 'init', 'broken.mjs');
+  });
+
   it('puts the position of a mistake in a contract into annotations', async () => {
     place.write('wrong.yaml', contract('sound.mjs').replace('check:', 'chek:'));
     await place.says(

@@ -1,6 +1,7 @@
 /** Acceptance cases 75, 78, 79: what a contract must not say, each with its position. */
 import { describe, expect, it } from 'vitest';
-import { readContract } from '../../lib/contracts/index.js';
+import { readFileSync } from 'node:fs';
+import { jsonSchema, readContract } from '../../lib/contracts/index.js';
 
 const good = `contract: a
 subject: ./a.ts
@@ -127,5 +128,12 @@ describe('a contract', () => {
     expect(problems('contract: a\nsubject: ./a.ts\nobligations: []\n')).toEqual([
       '3:14 inert: a contract without obligations promises nothing',
     ]);
+  });
+});
+
+describe('the JSON Schema', () => {
+  it('in the package is the one that the checks give', () => {
+    const shipped: unknown = JSON.parse(readFileSync(new URL('../../contract.schema.json', import.meta.url), 'utf8'));
+    expect(shipped).toEqual(jsonSchema());
   });
 });
