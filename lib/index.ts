@@ -55,3 +55,15 @@ export { audit, type AuditReport, type AuditOptions, type Finding } from './audi
 export { prove, type ProofReport, type ProveOptions, type MutantReport } from './mutate/index.js';
 export { defineSubject, type Subject } from './audit/index.js';
 export * as models from './models/index.js';
+export {
+  compareTraces,
+  jsonLinesSink,
+  loadTrace,
+  npySink,
+  record,
+  type CompareReport,
+  type RecordOptions,
+  type Sink,
+  type Trace,
+  type TraceEvent,
+} from './record/index.js';

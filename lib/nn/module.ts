@@ -63,16 +63,20 @@ export class Module {
     running.push(this);
     try {
       state.recorder?.entered?.(this);
-      const hooks = this.#hooks;
-      if (hooks === null) return Reflect.apply(run, this, given);
-      let args = given;
-      for (const hook of hooks.before) args = hook(this, args) ?? args;
-      let output: unknown = Reflect.apply(run, this, args);
-      for (const hook of hooks.after) output = hook(this, args, output) ?? output;
+      const output: unknown = this.#hooks === null ? Reflect.apply(run, this, given) : this.#hooked(this.#hooks, run, given);
+      state.recorder?.left?.(this, output);
       return output;
     } finally {
       running.pop();
     }
+  }
+
+  #hooked(hooks: Hooks, run: Run, given: readonly unknown[]): unknown {
+    let args = given;
+    for (const hook of hooks.before) args = hook(this, args) ?? args;
+    let output: unknown = Reflect.apply(run, this, args);
+    for (const hook of hooks.after) output = hook(this, args, output) ?? output;
+    return output;
   }
 
   /** Calls `hook` before every `forward`; an array that it returns replaces the arguments. Returns the removal. */

@@ -14,6 +14,8 @@ export interface Recorder {
   gradient?(leaf: Tensor, how: 'cleared' | 'fresh' | 'accumulated', value: Tensor | null): void;
   /** A module's forward runs: its train flag and tensors belong to the guards. */
   entered?(module: object): void;
+  /** A module's forward returned `output`, hooks included; it is still on the stack of running modules. */
+  left?(module: object, output: unknown): void;
   /** The source line of the running call, for nodes made while recording. */
   line?(): string | undefined;
   /** The host asked for values (`item`, `data`): a cut if the tensor has history, an error while capturing. */

@@ -1,0 +1,45 @@
+/** gradproof record and compare: from a subject's file to the first layer that differs. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Place, root } from './harness.js';
+
+const place = new Place();
+
+const subject = (activation: string): string => `
+  import * as gp from ${JSON.stringify(join(root, 'lib/index.ts'))};
+  export default gp.defineSubject(() => {
+    gp.manualSeed(4);
+    const module = new gp.nn.Sequential(new gp.nn.Linear(3, 4), new gp.nn.${activation}, new gp.nn.Linear(4, 1));
+    const x = gp.randn([5, 3]);
+    return { module, loss: (m) => m.forward(x).square().mean() };
+  });`;
+
+describe('gradproof record and compare', () => {
+  it('find the layer in which two models differ', async () => {
+    place.write('a.mts', subject('GELU()'));
+    place.write('b.mts', subject("GELU({ approximate: 'tanh' })"));
+    await place.says(0, '14 events in', 'record', 'a.mts', '--out', 'a', '--lr', '0.1');
+    await place.says(0, '14 events in', 'record', 'b.mts', '--out', 'b', '--lr', '0.1');
+    await place.says(0, 'none differs', 'compare', 'a', 'a');
+    await place.says(1, 'first difference: forward of 1,', 'compare', 'a', 'b');
+    const { out } = await place.here('compare', 'a', 'b', '--json', '--tolerance', '1e-9');
+    expect(JSON.parse(out)).toMatchObject({ ok: false, first: { phase: 'forward', path: '1' } });
+    await place.says(0, 'none differs', 'compare', 'a', 'b', '--tolerance', '1');
+  });
+
+  it('leave nothing behind of a step that fails', async () => {
+    place.write('broken.mts', subject('GELU()').replace('.mean()', ''));
+    await place.refuses(1, 'scalar', 'record', 'broken.mts', '--out', 'broken');
+    expect(existsSync(place.at('broken'))).toBe(false);
+    expect(readdirSync(place.folder).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('say what was wrong with the command', async () => {
+    await place.refuses(2, 'is not empty', 'record', 'a.mts', '--out', 'a');
+    await place.refuses(2, 'needs two trace folders', 'compare', 'a');
+    await place.refuses(1, 'manifest.json', 'compare', 'a', 'nowhere');
+    place.write('map.json', '{"x": 3}');
+    await place.refuses(2, 'must be an object of names', 'compare', 'a', 'b', '--map', 'map.json');
+  });
+});
