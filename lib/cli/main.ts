@@ -7,11 +7,13 @@ import { helpText, parse, usageError } from './args.js';
 import { auditCommand } from './audit.js';
 import { checkCommand } from './check.js';
 import { Exit, program, type Command } from './command.js';
+import { compareCommand } from './compare.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
 import { gradcheckCommand } from './gradcheck.js';
 import { initCommand } from './init.js';
 import { proveCommand } from './prove.js';
+import { recordCommand } from './record.js';
 import { packageVersion } from './root.js';
 import { train } from './train.js';
 
@@ -23,6 +25,8 @@ const COMMANDS: readonly Command[] = [
   proveCommand,
   initCommand,
   gradcheckCommand,
+  recordCommand,
+  compareCommand,
   doctor,
 ];
 

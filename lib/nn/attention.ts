@@ -131,7 +131,9 @@ export class MultiheadAttention extends Module {
       isCausal,
     });
     const merged = y.transpose(1, 2).reshape([sizes.batch, sizes.queries, this.embedDim]); // [batch, T, embedDim]
-    return this.out_proj.forward(single ? merged.squeeze(0) : this.batchFirst ? merged : merged.transpose(0, 1));
+    const out = single ? merged.squeeze(0) : this.batchFirst ? merged : merged.transpose(0, 1);
+    // as in PyTorch the projection is part of this module: its own forward does not run, traces have one event
+    return linear(out, this.out_proj.weight, { bias: this.out_proj.bias ?? undefined });
   }
 
   #check(query: Tensor, key: Tensor, value: Tensor): void {
