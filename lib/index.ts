@@ -61,9 +61,11 @@ export {
   loadTrace,
   npySink,
   record,
+  sweepTraces,
   type CompareReport,
   type RecordOptions,
   type Sink,
+  type SweepReport,
   type Trace,
   type TraceEvent,
 } from './record/index.js';

@@ -1,8 +1,16 @@
-/** `gradproof compare A B`: two traces side by side, and the first event that differs. */
+/** `gradproof compare A B` and `sweep A B`: traces side by side, and the first event that differs. */
 import { readFileSync } from 'node:fs';
 import { fileError } from '../io/atomic.js';
-import { compareTraces, loadTrace, type CompareReport, type CompareRow } from '../record/index.js';
-import { usageError } from './args.js';
+import {
+  compareTraces,
+  loadTrace,
+  sweepTraces,
+  type CompareReport,
+  type CompareRow,
+  type SweepReport,
+  type Verdict,
+} from '../record/index.js';
+import { usageError, type Args, type OptionSpecs } from './args.js';
 import { Exit, type Command } from './command.js';
 
 function mappingFrom(file: string): Record<string, string> {
@@ -33,29 +41,82 @@ function cells({ phase, path, call, relative, maxAbs, cosine, noise, verdict }: 
 
 const MARKS = { equal: '32', noise: '33', different: '31', shape: '31' } as const;
 
-/** A table in the order of execution, then what is missing, then the first difference. */
-export function comparison(report: CompareReport, color: boolean): string {
-  const head = ['phase', 'path', '‖a−b‖/‖b‖', 'max |a−b|', 'cosine', 'noise', 'verdict'];
-  const rows = report.rows.map(cells);
-  const widths = head.map((word, i) => Math.max(word.length, ...rows.map((row) => row[i]!.length)));
+function table(
+  head: readonly string[],
+  rows: readonly { readonly cells: readonly string[]; readonly verdict: Verdict }[],
+  color: boolean,
+): string[] {
+  const widths = head.map((word, i) => Math.max(word.length, ...rows.map(({ cells: row }) => row[i]!.length)));
   const line = (row: readonly string[]): string =>
     row
       .map((cell, i) => cell.padEnd(widths[i]!))
       .join('  ')
       .trimEnd();
-  const lines = [line(head)];
-  rows.forEach((row, i) => {
-    lines.push(color ? `\x1b[${MARKS[report.rows[i]!.verdict]}m${line(row)}\x1b[0m` : line(row));
-  });
-  for (const key of report.missing.a) lines.push(`only in B: ${key}`);
-  for (const key of report.missing.b) lines.push(`only in A: ${key}`);
-  const { first } = report;
-  lines.push(
-    first === null
-      ? `${String(rows.length)} events compared, none differs`
-      : `first difference: ${first.phase} of ${first.path === '' ? 'the model' : first.path}, relative ${figure(first.relative)}`,
-  );
-  return `${lines.join('\n')}\n`;
+  const paint = (text: string, verdict: Verdict): string => (color ? `\x1b[${MARKS[verdict]}m${text}\x1b[0m` : text);
+  return [line(head), ...rows.map(({ cells: row, verdict }) => paint(line(row), verdict))];
+}
+
+function ending(count: number, first: { readonly phase: string; readonly path: string } | null, how: string): string {
+  if (first === null) return `${String(count)} events compared, none differs`;
+  return `first difference: ${first.phase} of ${first.path === '' ? 'the model' : first.path}, ${how}`;
+}
+
+/** A table in the order of execution, then what is missing, then the first difference. */
+export function comparison({ rows, missing, first }: CompareReport, color: boolean): string {
+  const head = ['phase', 'path', '‖a−b‖/‖b‖', 'max |a−b|', 'cosine', 'noise', 'verdict'];
+  const shown = rows.map((row) => ({ cells: cells(row), verdict: row.verdict }));
+  return [
+    ...table(head, shown, color),
+    ...missing.a.map((key) => `only in B: ${key}`),
+    ...missing.b.map((key) => `only in A: ${key}`),
+    ending(rows.length, first, `relative ${figure(first?.relative ?? 0)}`),
+    '',
+  ].join('\n');
+}
+
+function sweepTable({ rows, missing, first }: SweepReport, color: boolean): string {
+  const head = ['phase', 'path', 'batches', 'mean', 'worst', 'in', 'verdict'];
+  const shown = rows.map((row) => ({
+    cells: [
+      row.phase,
+      row.path === '' ? '(model)' : row.path,
+      String(row.batches),
+      figure(row.meanRelative),
+      figure(row.worstRelative),
+      row.worst,
+      row.verdict,
+    ],
+    verdict: row.verdict,
+  }));
+  const how = `relative ${figure(first?.worstRelative ?? 0)} in ${first?.worst ?? ''}`;
+  return [...table(head, shown, color), ...missing, ending(rows.length, first, how), ''].join('\n');
+}
+
+const OPTIONS = {
+  map: { kind: 'word', value: 'FILE', help: 'JSON: names in B and what they are called in A' },
+  tolerance: { kind: 'number', min: 0, help: 'largest relative difference [1e-5, gradients 1e-4]' },
+  json: { kind: 'flag', help: 'everything as JSON' },
+} as const satisfies OptionSpecs;
+
+function twoFolders(args: Args, command: string): readonly [string, string] {
+  const [first, second] = args.positionals;
+  if (first === undefined || second === undefined) throw usageError(`gradproof ${command} needs two trace folders`);
+  return [first, second];
+}
+
+function optionsOf(args: Args): { readonly mapping?: Record<string, string>; readonly tolerance?: number } {
+  const map = args.optionalWord('map');
+  return {
+    ...(map === undefined ? {} : { mapping: mappingFrom(map) }),
+    ...(args.given('tolerance') ? { tolerance: args.number('tolerance') } : {}),
+  };
+}
+
+function show(args: Args, report: { readonly ok: boolean }, text: (color: boolean) => string): Exit {
+  const color = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  const plain = (_: string, v: unknown): unknown => (typeof v === 'number' && !Number.isFinite(v) ? String(v) : v);
+  process.stdout.write(args.flag('json') ? `${JSON.stringify(report, plain, 2)}\n` : text(color));
+  return report.ok ? Exit.Held : Exit.Failed;
 }
 
 export const compareCommand: Command = {
@@ -65,35 +126,35 @@ export const compareCommand: Command = {
     positionals: 'A B',
     most: 2,
     options: {
-      map: { kind: 'word', value: 'FILE', help: 'JSON: names in B and what they are called in A' },
+      ...OPTIONS,
       shadow: { kind: 'word', value: 'DIR', help: 'the trace of A in f64: tells float noise from a wrong formula' },
-      tolerance: { kind: 'number', min: 0, help: 'largest relative difference [1e-5, gradients 1e-4]' },
-      json: { kind: 'flag', help: 'everything as JSON' },
     },
   },
   run(args) {
-    const [first, second] = args.positionals;
-    if (first === undefined || second === undefined) throw usageError('gradproof compare needs two trace folders');
-    const [a, b] = [loadTrace(first), loadTrace(second)];
-    for (const [trace, name] of [
-      [a, first],
-      [b, second],
-    ] as const)
-      // prettier-ignore
-      if (trace.entries.length === 0) throw usageError(`the trace ${name} is empty`);
-    const map = args.optionalWord('map');
+    const names = twoFolders(args, 'compare');
+    const [a, b] = [loadTrace(names[0]), loadTrace(names[1])];
+    const empty = [a, b].findIndex(({ entries }) => entries.length === 0);
+    if (empty >= 0) throw usageError(`the trace ${names[empty]!} is empty`);
     const shadow = args.optionalWord('shadow');
     const report = compareTraces(a, b, {
-      mapping: map === undefined ? undefined : mappingFrom(map),
+      ...optionsOf(args),
       shadow: shadow === undefined ? undefined : loadTrace(shadow),
-      tolerance: args.given('tolerance') ? args.number('tolerance') : undefined,
     });
-    const color = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
-    process.stdout.write(
-      args.flag('json')
-        ? `${JSON.stringify(report, (_, v: unknown) => (typeof v === 'number' && !Number.isFinite(v) ? String(v) : v), 2)}\n`
-        : comparison(report, color),
-    );
-    return Promise.resolve(report.ok ? Exit.Held : Exit.Failed);
+    return Promise.resolve(show(args, report, (color) => comparison(report, color)));
+  },
+};
+
+export const sweepCommand: Command = {
+  spec: {
+    name: 'sweep',
+    summary: 'Compares the traces of many batches: A/batch with B/batch, the worst of each event.',
+    positionals: 'A B',
+    most: 2,
+    options: OPTIONS,
+  },
+  run(args) {
+    const [a, b] = twoFolders(args, 'sweep');
+    const report = sweepTraces(a, b, optionsOf(args));
+    return Promise.resolve(show(args, report, (color) => sweepTable(report, color)));
   },
 };

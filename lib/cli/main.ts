@@ -7,7 +7,7 @@ import { helpText, parse, usageError } from './args.js';
 import { auditCommand } from './audit.js';
 import { checkCommand } from './check.js';
 import { Exit, program, type Command } from './command.js';
-import { compareCommand } from './compare.js';
+import { compareCommand, sweepCommand } from './compare.js';
 import { doctor } from './doctor.js';
 import { generate } from './generate.js';
 import { gradcheckCommand } from './gradcheck.js';
@@ -27,6 +27,7 @@ const COMMANDS: readonly Command[] = [
   gradcheckCommand,
   recordCommand,
   compareCommand,
+  sweepCommand,
   doctor,
 ];
 

@@ -1,6 +1,7 @@
 /** `gradproof record FILE --out DIR`: one step of a subject as a trace folder. */
-import { mkdtempSync, renameSync, rmSync, existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { fileError } from '../io/atomic.js';
 import { npySink, record } from '../record/index.js';
 import * as optim from '../optim/index.js';
 import { openDevice } from '../native/runtime.js';
@@ -17,13 +18,22 @@ function folderFor(args: Args): string {
   return folder;
 }
 
+function draftFor(folder: string): string {
+  try {
+    mkdirSync(dirname(folder), { recursive: true });
+    return mkdtempSync(join(dirname(folder), `.${basename(folder)}-`));
+  } catch (error) {
+    throw fileError(error, 'write', folder);
+  }
+}
+
 async function recordFile(args: Args, file: string, folder: string): Promise<Exit> {
   state.device = openDevice(args.word('device')).name;
   manualSeed(args.number('seed'));
   const { module, loss } = await openSubject(file);
   const opt = args.given('lr') ? new optim.SGD(module.parameters(), { lr: args.number('lr') }) : undefined;
   // Written beside, then renamed: an error or a full disk leaves no half of a trace where one is looked for.
-  const draft = mkdtempSync(join(dirname(folder), `.${basename(folder)}-`));
+  const draft = draftFor(folder);
   try {
     const step = (): void => {
       loss(module).backward();

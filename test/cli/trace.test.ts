@@ -28,6 +28,20 @@ describe('gradproof record and compare', () => {
     await place.says(0, 'none differs', 'compare', 'a', 'b', '--tolerance', '1');
   });
 
+  it('sweep many batches and name the worst', async () => {
+    for (const side of ['left', 'right']) {
+      for (const seed of ['1', '2']) {
+        const file = side === 'right' && seed === '2' ? 'b.mts' : 'a.mts';
+        await place.says(0, 'events in', 'record', file, '--out', `${side}/batch-${seed}`);
+      }
+    }
+    await place.says(1, /first difference: forward of 1, relative \S+ in batch-2/, 'sweep', 'left', 'right');
+    await place.says(0, 'none differs', 'sweep', 'left', 'left');
+    await place.says(0, 'events in', 'record', 'a.mts', '--out', 'left/batch-3');
+    await place.says(1, 'only in A: batch-3', 'sweep', 'left', 'right');
+    await place.refuses(1, 'no trace of the same name', 'sweep', 'a', 'b');
+  });
+
   it('leave nothing behind of a step that fails', async () => {
     place.write('broken.mts', subject('GELU()').replace('.mean()', ''));
     await place.refuses(1, 'scalar', 'record', 'broken.mts', '--out', 'broken');
