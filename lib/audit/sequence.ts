@@ -44,11 +44,11 @@ export interface Reading {
   readonly sequence: Sequence | undefined;
 }
 
-/** Runs `body` without gradients and with the random numbers that a call now would draw. */
+/** Runs `body` with the random numbers that a call now would draw. */
 function repeatable<T>(device: string, body: () => T): T {
   const random = getRngState(device);
   try {
-    return withGrad(false, body);
+    return withGrad(true, body); // the loss may take gradients itself
   } finally {
     setRngState(random, device);
   }

@@ -146,7 +146,7 @@ export function shadowOf(model: Module, named: Named, loss: () => Tensor, option
   state.recorder = twins; // compiled functions run eagerly under a recorder, through the gateway
   let root: Tensor;
   try {
-    const result = withGrad(options.backward, () =>
+    const result = withGrad(true, () =>
       withHooks(
         model,
         {

@@ -7,7 +7,7 @@ import { dirname, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { subjectOf, type SubjectParts } from '../audit/index.js';
 import { GradproofError, closest, isError } from '../errors.js';
-import { MUTANT_KINDS, Session, type Mutant } from '../mutate/index.js';
+import { MUTANT_KINDS, Session, unchanged, type Mutant } from '../mutate/index.js';
 import type { Module } from '../nn/module.js';
 import { openDevice } from '../native/runtime.js';
 import { manualSeed } from '../ops/generator.js';
@@ -194,6 +194,7 @@ function keep(
   for (const { mutant, freezes, where } of faultsOf(obligation, check, session, tell)) {
     const verdict = tryFault(check, context, mutant);
     if (obligation.mutations === 'auto' && check.concerns?.(mutant, verdict) === false) continue;
+    if (obligation.mutations === 'auto' && verdict.green && unchanged(mutant) !== undefined) continue;
     frozen[mutant.id] = verdict.frozen ?? [];
     if (verdict.green) tell('survivor', `stays green although ${mutant.says} (${mutant.id})`, where);
     if (freezes !== undefined && [...freezes].sort().join() !== [...(verdict.frozen ?? [])].sort().join())

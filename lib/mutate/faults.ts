@@ -63,7 +63,27 @@ export function ruleFault(
   kind: RuleFault,
   stale?: () => Float64Array | undefined,
 ): Injection {
-  return { site, rule: (gradients) => replaceOne(gradients, input, (g) => change(kind, g, stale)) };
+  const effect = { changed: false };
+  const rule = (gradients: Gradients): Gradients =>
+    replaceOne(gradients, input, (g) => {
+      const other = change(kind, g, stale);
+      effect.changed ||= differs(g, other);
+      return other;
+    });
+  return { site, effect, rule };
+}
+
+/** By more than rounding. */
+function differs(a: Tensor, b: Tensor): boolean {
+  const x = valuesOf(a);
+  const y = valuesOf(b);
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < x.length; i++) {
+    difference += (x[i]! - y[i]!) ** 2;
+    size += x[i]! ** 2;
+  }
+  return !(difference <= 1e-12 * size);
 }
 
 function replaceOne(gradients: Gradients, input: number, make: (g: Tensor) => Tensor): Gradients {

@@ -17,6 +17,8 @@ export interface Injection {
   readonly site: string;
   readonly before?: ((given: Given) => Given) | undefined;
   readonly after?: ((outputs: Inputs, given: Given) => Inputs | undefined) | undefined;
+  /** Set as soon as the fault gave something else than what was there; a fault that never did is none. */
+  readonly effect?: { changed: boolean } | undefined;
   /** Changes what the call's rule passes on. */
   readonly rule?: ((gradients: Gradients, node: Node, dys: readonly (Tensor | null)[]) => Gradients) | undefined;
 }

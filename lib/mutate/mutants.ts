@@ -39,6 +39,12 @@ export interface Mutant {
   readonly equivalent: string | undefined;
 }
 
+/** Why a mutant that nobody noticed is none: after it ran, what it put in was what was there. */
+export function unchanged({ injections }: Mutant): string | undefined {
+  const idle = injections.length > 0 && injections.every(({ effect }) => effect?.changed === false);
+  return idle ? 'what it put in was what was there' : undefined;
+}
+
 export interface Recorded {
   readonly observed: Observed;
   readonly shadow: Shadow;
@@ -79,7 +85,9 @@ function nothing(recorded: Recorded, call: Call, input: number): string | undefi
 function severs(recorded: Recorded, call: Call): Mutant[] {
   const { trace } = recorded.observed;
   const readers = trace.calls.flatMap((reader) =>
-    reader.uses.flatMap((use, input) => (call.outputs.includes(use.value) && use.history ? [{ reader, input }] : [])),
+    reader.uses.flatMap((use, input) =>
+      call.outputs.includes(use.value) && use.history && reader.cut === undefined ? [{ reader, input }] : [],
+    ),
   );
   const base = { kind: 'sever', op: call.op, at: call.at } as const;
   const list: Mutant[] = [
@@ -96,7 +104,8 @@ function severs(recorded: Recorded, call: Call): Mutant[] {
   for (const { reader, input } of edges) list.push(edge(recorded, call.id, reader, input));
   call.uses.forEach((use, input) => {
     const value = trace.values[use.value]!;
-    if (value.parameter >= 0 && use.history) list.push(edge(recorded, recorded.names[value.parameter]!, call, input));
+    if (value.parameter >= 0 && use.history && call.cut === undefined)
+      list.push(edge(recorded, recorded.names[value.parameter]!, call, input));
   });
   return list;
 }

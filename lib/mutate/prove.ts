@@ -8,7 +8,7 @@ import { GradproofError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { Sampler } from '../ops/samples.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { MUTANT_KINDS, type Mutant, type MutantKind } from './mutants.js';
+import { MUTANT_KINDS, unchanged, type Mutant, type MutantKind } from './mutants.js';
 import { proofReport, type MutantReport, type ProofReport } from './report.js';
 import { Session, type Look, type SessionOptions } from './session.js';
 
@@ -79,7 +79,7 @@ function tryOne<M extends Module>(session: Session<M>, mutant: Mutant, declared:
     noticed = true; // training threw: a loss without history, say
   }
   const { red, effects, frozen } = seen;
-  const why = red.size > 0 ? undefined : (declared ?? mutant.equivalent);
+  const why = red.size > 0 ? undefined : (declared ?? mutant.equivalent ?? unchanged(mutant));
   const status = red.size > 0 ? 'killed' : why === undefined ? 'survived' : 'equivalent';
   return { id, kind, op, at, says, status, because: why, red, effects, frozen, named, noticed };
 }

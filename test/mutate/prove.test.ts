@@ -132,6 +132,45 @@ describe('the proof of a causal model', () => {
   }, 60_000);
 });
 
+describe('the proof holds', () => {
+  gp.manualSeed(9);
+  const x = gp.randn([6, 4]);
+  const c = gp.randn([6, 3]);
+  const deep = (): nn.Sequential =>
+    new nn.Sequential(new nn.Linear(4, 5), new nn.Tanh(), new nn.Dropout(0.2), new nn.Linear(5, 3));
+  const wide = (m: nn.Sequential): gp.Tensor => m.forward(x).mul(c).sum();
+
+  it('for a model with dropout, whose masks are the same in every run', () => {
+    gp.prove(deep(), wide).assert();
+  });
+
+  it('where a fault that put in what was there counts as none, with that reason', () => {
+    const proof = gp.prove(deep(), wide, { mutations: ['rule'] });
+    const idle = proof.mutants.filter(({ id }) => id === 'stale:mul#0.a' || id === 'axis:sum#0.x');
+    expect(idle.map(({ status, because }) => [status, because])).toEqual([
+      ['equivalent', 'what it put in was what was there'],
+      ['equivalent', 'what it put in was what was there'],
+    ]);
+  });
+
+  it('for parameters of half width, with the tolerance that their rounding asks for', () => {
+    const model = deep().eval().to('bf16');
+    const half = x.to('bf16');
+    const proof = gp.prove(model, (m) => m.forward(half).to('f32').mul(c).sum(), { budget: 40 });
+    expect([[...proof.baseline], proof.survivors.map(({ id }) => id)]).toEqual([[], []]);
+  });
+
+  it('for a loss that takes gradients itself', () => {
+    const linear = new nn.Linear(4, 3);
+    const penalty = (m: nn.Linear): gp.Tensor => {
+      const y = m.forward(x);
+      const [g] = gp.grad([y.square().sum()], [m.weight], [], { createGraph: true });
+      return y.mul(c).sum().add(g!.square().sum());
+    };
+    gp.prove(linear, penalty, { mutations: ['sever', 'loss', 'optimizer'], budget: 25 }).assert();
+  });
+});
+
 describe('a proof fails', () => {
   gp.manualSeed(1);
   const x = gp.randn([6, 4]);

@@ -1,5 +1,5 @@
 /** Checks against an account of their own: gradients, loss and optimizer steps in f64, sequences bit by bit. */
-import { TOLERANCE } from '../../mutate/index.js';
+import type { TOLERANCE } from '../../mutate/index.js';
 import { numberOption, type Check } from './check.js';
 
 function account(
@@ -15,8 +15,8 @@ function account(
     // a mutant that changes nothing where the gradient is 0 is no fault that anything could notice
     concerns: (mutant) => mutant.equivalent === undefined,
     run(context, mutant) {
-      const tolerance = numberOption(context, 'tolerance', TOLERANCE[obligation]);
       const { session } = context;
+      const tolerance = numberOption(context, 'tolerance', session.tolerance[obligation]);
       const { red, effects } = session.look(mutant === undefined ? undefined : session.fault(mutant), mutant?.kind);
       const effect = effects.get(obligation);
       const why = red.get(obligation) ?? '';
