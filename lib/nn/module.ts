@@ -63,7 +63,8 @@ export class Module {
     running.push(this);
     try {
       state.recorder?.entered?.(this);
-      const output: unknown = this.#hooks === null ? Reflect.apply(run, this, given) : this.#hooked(this.#hooks, run, given);
+      const output: unknown =
+        this.#hooks === null ? Reflect.apply(run, this, given) : this.#hooked(this.#hooks, run, given);
       state.recorder?.left?.(this, output);
       return output;
     } finally {
