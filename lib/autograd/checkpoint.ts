@@ -1,6 +1,7 @@
 /** Trading time for memory: a block's activations are dropped after the forward pass and computed again in backward. */
 import { GradproofError } from '../errors.js';
 import { getRngState, setRngState } from '../ops/generator.js';
+import { needFunction } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { alias } from '../ops/view.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -62,6 +63,7 @@ export function checkpoint<A extends readonly Tensor[], R extends Tensor | reado
   ...inputs: A
 ): R extends Tensor ? Tensor : Tensor[];
 export function checkpoint(block: (...inputs: readonly Tensor[]) => Result, ...inputs: readonly Tensor[]): Result {
+  needFunction('checkpoint', 'the block', block);
   if (!state.grad) return block(...inputs);
   const device = inputs[0]?.device ?? state.device;
   const rng = getRngState(device);

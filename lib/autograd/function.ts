@@ -3,7 +3,7 @@ import { GradproofError } from '../errors.js';
 import type { Gradient, OpRecord, Slot } from '../ops/define.js';
 import { state } from '../ops/state.js';
 import { alias } from '../ops/view.js';
-import { isTensor, type Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { withGrad } from './modes.js';
 import { note } from './tape.js';
 
@@ -54,7 +54,7 @@ function isList<T>(value: T | readonly T[]): value is readonly T[] {
 }
 
 function gradientList(name: string, answer: Answer, count: number): readonly Gradient[] {
-  const list: readonly (Tensor | null | undefined)[] = answer === null || isTensor(answer) ? [answer] : answer;
+  const list = isList(answer) ? answer : [answer];
   if (list.length !== count) {
     throw new GradproofError(
       'ERR_GRADIENT',

@@ -1,5 +1,6 @@
 /** Switching gradient recording on and off for a stretch of synchronous code. */
 import { GradproofError } from '../errors.js';
+import { needFunction } from '../ops/options.js';
 import { state } from '../ops/state.js';
 
 /** What `noGrad()` returns without a callback: `using _ = gp.noGrad()` restores the mode at the end of the block. */
@@ -58,6 +59,7 @@ function mode(name: string, on: boolean) {
   function enter<T>(body: () => Synchronous<T>): T;
   function enter(): ModeGuard;
   function enter(body?: () => unknown): unknown {
+    if (body !== undefined) needFunction(name, 'the body', body);
     if (body !== undefined) return scoped(name, () => setGrad(on), body);
     const leave = setGrad(on);
     return { [Symbol.dispose]: leave };

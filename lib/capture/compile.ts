@@ -8,6 +8,7 @@ import { openDevice, type Device } from '../native/runtime.js';
 import { fromHost } from '../tensor/host.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
+import { needFunction } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { checked } from './check.js';
 import { assertSameProgram, gradientsDiffer } from './compare.js';
@@ -63,6 +64,7 @@ export function compile<A extends readonly unknown[], R>(
   step: (...args: A) => R,
   options: CompileOptions = {},
 ): Compiled<A, R> {
+  needFunction('compile', 'the step', step);
   const cache = new Cache(step, options);
   const call = (...args: A): R => cache.call(args);
   call.async = (...args: A): Promise<R> => cache.callAsync(args);

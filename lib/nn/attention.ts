@@ -3,6 +3,7 @@ import { GradproofError } from '../errors.js';
 import { scaledDotProductAttention } from '../ops/attention.js';
 import { where } from '../ops/compare.js';
 import { zeros } from '../ops/create.js';
+import { checkOptions } from '../ops/options.js';
 import { linear } from '../ops/linear.js';
 import { showShape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -44,6 +45,8 @@ export interface AttentionInputs extends AttentionMasks {
   readonly value?: Tensor | undefined;
 }
 
+const ATTENTION_OPTIONS = ['dropout', 'bias', 'kdim', 'vdim', 'batchFirst', 'dtype', 'device'];
+
 interface Sizes {
   readonly batch: number;
   readonly queries: number;
@@ -70,6 +73,7 @@ export class MultiheadAttention extends Module {
 
   constructor(embedDim: number, numHeads: number, options: MultiheadAttentionOptions = {}) {
     super();
+    checkOptions('MultiheadAttention', options, ATTENTION_OPTIONS);
     const { dropout = 0, bias = true, kdim = embedDim, vdim = embedDim, batchFirst = true } = options;
     checkSizes('MultiheadAttention', { embedDim, numHeads, kdim, vdim });
     checkProbability('MultiheadAttention', dropout);
@@ -90,7 +94,7 @@ export class MultiheadAttention extends Module {
     this.k_proj_weight = packed ? null : blank([embedDim, kdim], options);
     this.v_proj_weight = packed ? null : blank([embedDim, vdim], options);
     this.in_proj_bias = bias ? blank([3 * embedDim], options) : null;
-    this.out_proj = new Linear(embedDim, embedDim, { ...options, bias });
+    this.out_proj = new Linear(embedDim, embedDim, { bias, dtype: options.dtype, device: options.device });
     this.resetParameters();
   }
 

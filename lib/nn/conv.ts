@@ -1,6 +1,7 @@
 /** Convolution and pooling over images [batch, channels, height, width]. */
 import { GradproofError } from '../errors.js';
 import { avgPool2d, maxPool2d } from '../ops/pool2d.js';
+import { checkOptions } from '../ops/options.js';
 import { conv2d } from '../ops/conv2d.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -22,6 +23,8 @@ export interface Conv2dOptions extends Place {
   /** Default true. */
   readonly bias?: boolean | undefined;
 }
+
+const CONV2D_OPTIONS = ['stride', 'padding', 'dilation', 'groups', 'bias', 'dtype', 'device'];
 
 function both(pair: Pair): readonly [number, number] {
   return typeof pair === 'number' ? [pair, pair] : pair;
@@ -48,6 +51,7 @@ export class Conv2d extends Module {
 
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
     super();
+    checkOptions('Conv2d', options, CONV2D_OPTIONS);
     this.groups = options.groups ?? 1;
     this.stride = options.stride ?? 1;
     this.padding = options.padding ?? 0;

@@ -1,6 +1,7 @@
 /** Tables of learned rows. */
 import { GradproofError } from '../errors.js';
 import { noGrad } from '../autograd/modes.js';
+import { checkOptions } from '../ops/options.js';
 import { embedding } from '../ops/embedding.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -23,6 +24,7 @@ export class Embedding extends Module {
 
   constructor(numEmbeddings: number, embeddingDim: number, options: EmbeddingOptions = {}) {
     super();
+    checkOptions('Embedding', options, ['paddingIdx', 'dtype', 'device']);
     const { paddingIdx } = options;
     checkSizes('Embedding', { numEmbeddings, embeddingDim });
     if (paddingIdx !== undefined && !(Number.isInteger(paddingIdx) && inRange(paddingIdx, numEmbeddings))) {

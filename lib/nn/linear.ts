@@ -1,4 +1,5 @@
 /** Layers with a dense weight. */
+import { checkOptions } from '../ops/options.js';
 import { linear } from '../ops/linear.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -22,6 +23,7 @@ export class Linear extends Module {
 
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
+    checkOptions('Linear', options, ['bias', 'dtype', 'device']);
     checkSizes('Linear', { inFeatures, outFeatures });
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;

@@ -1,5 +1,6 @@
 /** Normalisation over the last axes. */
 import { layerNorm } from '../ops/layer_norm.js';
+import { checkOptions } from '../ops/options.js';
 import { rmsNorm } from '../ops/rms_norm.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -33,6 +34,7 @@ export class LayerNorm extends Module {
 
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     super();
+    checkOptions('LayerNorm', options, ['eps', 'elementwiseAffine', 'bias', 'dtype', 'device']);
     const { eps = 1e-5, elementwiseAffine = true, bias = true } = options;
     checkEps('LayerNorm', eps);
     this.normalizedShape = sizes('LayerNorm', normalizedShape);
@@ -71,6 +73,7 @@ export class RMSNorm extends Module {
 
   constructor(normalizedShape: number | readonly number[], options: RMSNormOptions = {}) {
     super();
+    checkOptions('RMSNorm', options, ['eps', 'elementwiseAffine', 'dtype', 'device']);
     if (options.eps !== undefined) checkEps('RMSNorm', options.eps);
     this.normalizedShape = sizes('RMSNorm', normalizedShape);
     this.eps = options.eps;

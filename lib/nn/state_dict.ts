@@ -1,4 +1,5 @@
 /** Loading values into named tensors: everything is checked before the first one is written. */
+import { checkOptions } from '../ops/options.js';
 import { GradproofError } from '../errors.js';
 import { dtypeSize, isFloat } from '../tensor/dtype.js';
 import { sameShape, showShape } from '../tensor/shape.js';
@@ -33,6 +34,10 @@ function compatible(target: Tensor, value: Tensor): boolean {
   );
 }
 
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !(value instanceof Map);
+}
+
 /** Two names of one tied tensor must not bring different values. */
 function differ(a: Tensor, b: Tensor): boolean {
   if (a === b || (a.storage === b.storage && a.offset === b.offset)) return false;
@@ -46,8 +51,15 @@ function differ(a: Tensor, b: Tensor): boolean {
 export function loadInto(
   entries: readonly (readonly [string, Tensor])[],
   dict: Readonly<Record<string, Tensor>>,
-  { strict = true }: LoadOptions,
+  options: LoadOptions,
 ): LoadReport {
+  checkOptions('loadStateDict', options, ['strict']);
+  const { strict = true } = options;
+  if (!isRecord(dict)) {
+    throw new GradproofError('ERR_ARGUMENT', 'the values must be an object of tensors by name', {
+      op: 'loadStateDict',
+    });
+  }
   const names = new Set(entries.map(([name]) => name));
   const sources = new Map<Tensor, { readonly name: string; readonly value: Tensor }>();
   const mismatched: string[] = [];

@@ -1,4 +1,5 @@
 /** The Transformer's layers (Vaswani et al., 2017; norm first: Xiong et al., 2020), named and ordered as torch.nn's. */
+import { checkOptions } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { MultiheadAttention } from './attention.js';
 import { ModuleList } from './containers.js';
@@ -24,6 +25,18 @@ export interface TransformerLayerOptions extends Place {
   /** Biases of linear layers and norms. Default true. */
   readonly bias?: boolean | undefined;
 }
+
+const OPTIONS = [
+  'dimFeedforward',
+  'dropout',
+  'activation',
+  'layerNormEps',
+  'batchFirst',
+  'normFirst',
+  'bias',
+  'dtype',
+  'device',
+];
 
 type Activation = (x: Tensor) => Tensor;
 
@@ -57,13 +70,15 @@ export class TransformerEncoderLayer extends Module {
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super();
     const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5 } = options;
+    checkOptions('TransformerEncoderLayer', options, OPTIONS);
+    const place = { bias: options.bias, dtype: options.dtype, device: options.device };
     checkSizes('TransformerEncoderLayer', { dModel, nhead, dimFeedforward });
-    this.self_attn = new MultiheadAttention(dModel, nhead, { ...options, dropout });
-    this.linear1 = new Linear(dModel, dimFeedforward, options);
+    this.self_attn = new MultiheadAttention(dModel, nhead, { ...place, dropout, batchFirst: options.batchFirst });
+    this.linear1 = new Linear(dModel, dimFeedforward, place);
     this.dropout = new Dropout(dropout);
-    this.linear2 = new Linear(dimFeedforward, dModel, options);
-    this.norm1 = new LayerNorm(dModel, { ...options, eps });
-    this.norm2 = new LayerNorm(dModel, { ...options, eps });
+    this.linear2 = new Linear(dimFeedforward, dModel, place);
+    this.norm1 = new LayerNorm(dModel, { ...place, eps });
+    this.norm2 = new LayerNorm(dModel, { ...place, eps });
     this.dropout1 = new Dropout(dropout);
     this.dropout2 = new Dropout(dropout);
     this.normFirst = options.normFirst ?? false;
@@ -122,15 +137,17 @@ export class TransformerDecoderLayer extends Module {
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super();
     const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5 } = options;
+    checkOptions('TransformerDecoderLayer', options, OPTIONS);
+    const place = { bias: options.bias, dtype: options.dtype, device: options.device };
     checkSizes('TransformerDecoderLayer', { dModel, nhead, dimFeedforward });
-    this.self_attn = new MultiheadAttention(dModel, nhead, { ...options, dropout });
-    this.multihead_attn = new MultiheadAttention(dModel, nhead, { ...options, dropout });
-    this.linear1 = new Linear(dModel, dimFeedforward, options);
+    this.self_attn = new MultiheadAttention(dModel, nhead, { ...place, dropout, batchFirst: options.batchFirst });
+    this.multihead_attn = new MultiheadAttention(dModel, nhead, { ...place, dropout, batchFirst: options.batchFirst });
+    this.linear1 = new Linear(dModel, dimFeedforward, place);
     this.dropout = new Dropout(dropout);
-    this.linear2 = new Linear(dimFeedforward, dModel, options);
-    this.norm1 = new LayerNorm(dModel, { ...options, eps });
-    this.norm2 = new LayerNorm(dModel, { ...options, eps });
-    this.norm3 = new LayerNorm(dModel, { ...options, eps });
+    this.linear2 = new Linear(dimFeedforward, dModel, place);
+    this.norm1 = new LayerNorm(dModel, { ...place, eps });
+    this.norm2 = new LayerNorm(dModel, { ...place, eps });
+    this.norm3 = new LayerNorm(dModel, { ...place, eps });
     this.dropout1 = new Dropout(dropout);
     this.dropout2 = new Dropout(dropout);
     this.dropout3 = new Dropout(dropout);

@@ -13,7 +13,7 @@ import { asMethods } from './install.js';
 import { cat } from './join.js';
 import { state } from './state.js';
 import { matmul } from './matmul.js';
-import { needTensors } from './options.js';
+import { checkOptions, needIntegers, needTensors } from './options.js';
 import { expand, reshape, splitOp, unview } from './view.js';
 
 export const diagonal = defineOp({
@@ -87,6 +87,7 @@ export function stack(xs: readonly Tensor[], dim = 0): Tensor {
 
 /** The slices along `dim`, without that axis. */
 export function unbind(x: Tensor, dim = 0): Tensor[] {
+  needTensors('unbind', { x });
   const axis = normalizeAxis(dim, x.shape.length, 'unbind');
   const count = x.shape[axis];
   if (count === undefined) throw new GradproofError('ERR_AXIS', 'a 0-d tensor cannot be taken apart', { op: 'unbind' });
@@ -107,6 +108,8 @@ export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
 
 /** The tensor laid side by side `repeats[i]` times along each axis; more repeats than axes add axes in front. */
 export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
+  needTensors('repeat', { x });
+  needIntegers('repeat', { repeats });
   if (repeats.length < x.shape.length || repeats.some((n) => !Number.isInteger(n) || n < 0)) {
     throw new GradproofError(
       'ERR_ARGUMENT',
@@ -129,6 +132,8 @@ export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
 
 /** As repeat; fewer repeats than axes count for the last ones (`torch.tile`). */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
+  needTensors('tile', { x });
+  needIntegers('tile', { repeats });
   return repeat(x, [...new Array<number>(Math.max(0, x.shape.length - repeats.length)).fill(1), ...repeats]);
 }
 
@@ -136,6 +141,8 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   let y = x;
   const list = typeof dims === 'number' ? [dims] : dims;
+  needTensors('flip', { x });
+  needIntegers('flip', { dims: list });
   if (list.length === 0) return y;
   for (const axis of normalizeAxes(list, x.shape.length, 'flip')) {
     const size = x.shape[axis] ?? 1;
@@ -148,6 +155,8 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
 
 /** The elements moved on by `shifts` along each of `dims`; what leaves at the end comes back at the start. */
 export function roll(x: Tensor, shifts: number | readonly number[], dims?: number | readonly number[]): Tensor {
+  needTensors('roll', { x });
+  needIntegers('roll', { shifts: typeof shifts === 'number' ? [shifts] : shifts });
   if (dims === undefined) return reshape(roll(reshape(x, [x.numel]), shifts, 0), x.shape);
   const by = typeof shifts === 'number' ? [shifts] : shifts;
   const axes = typeof dims === 'number' ? [dims] : dims;
@@ -223,7 +232,11 @@ export function linspace(start: number, end: number, steps: number, options: Cre
 }
 
 /** The identity matrix, n × m (m = n by default). */
-export function eye(n: number, m: number = n, options: CreateOptions = {}): Tensor {
+export function eye(n: number, options?: CreateOptions): Tensor;
+export function eye(n: number, m?: number, options?: CreateOptions): Tensor;
+export function eye(n: number, second: number | CreateOptions = n, more: CreateOptions = {}): Tensor {
+  const [m, options] = typeof second === 'number' ? [second, more] : [n, second];
+  checkOptions('eye', options, ['dtype', 'device', 'requiresGrad']);
   const { dtype = 'f32', device, requiresGrad } = options;
   const row = reshape(arange(n, { dtype: 'i64', device }), [n, 1]);
   const result = row.eq(arange(m, { dtype: 'i64', device })).cast(dtype);

@@ -25,7 +25,7 @@ export function generatorState(device: Device): Tensor {
 
 /** Seeds the generators of all devices (default 0). The same seed gives the same stream on every backend. */
 export function manualSeed(seed: number | bigint): void {
-  if (typeof seed === 'number' && (!Number.isSafeInteger(seed) || seed < 0)) {
+  if (typeof seed !== 'bigint' && (!Number.isSafeInteger(seed) || seed < 0)) {
     throw new GradproofError('ERR_VALUE', `seed must be an integer >= 0 (or a bigint), got ${String(seed)}`, {
       op: 'manualSeed',
     });

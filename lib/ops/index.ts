@@ -34,4 +34,5 @@ export * from './index_ops.js';
 export * from './overloads.js';
 export * from './conv2d.js';
 export * from './pool2d.js';
+import './format.js';
 import './handshake.js';

@@ -9,6 +9,7 @@ import { arange, zeros } from './create.js';
 import { indexAdd, indexCopy, indexSelect, ravelIndex } from './index_select.js';
 import { asMethods } from './install.js';
 import { cat } from './join.js';
+import { needTensors } from './options.js';
 import { scatter } from './gather.js';
 import { state } from './state.js';
 import { expand, permute, reshape, slice } from './view.js';
@@ -43,6 +44,8 @@ function refuse(what: string): GradproofError {
 
 /** How many axes of x an item uses up. */
 function uses(item: IndexItem): number {
+  const known = item === null || item === ellipsis || typeof item === 'number' || item instanceof Span;
+  if (!known) needTensors('index', { 'an item that is no number, span, null or ellipsis': item });
   if (item === null || item === ellipsis) return 0;
   return item instanceof Tensor && item.dtype === 'bool' ? item.shape.length : 1;
 }
@@ -82,6 +85,7 @@ function positionsOf(mask: Tensor): Tensor[] {
 
 /** Rows of the positions of non-zero elements, i64 [count, rank]. The result's shape depends on the data (a host read). */
 export function nonzero(x: Tensor): Tensor {
+  needTensors('nonzero', { x });
   if (x.shape.length === 0) return nonzero(reshape(x, [1])).narrow(1, 0, 0);
   const columns = positionsOf(x.dtype === 'bool' ? x : x.ne(0));
   const count = columns[0]?.shape[0] ?? 0;
@@ -166,11 +170,13 @@ export function indexPut(
 
 /** `x` with `value` where the mask (bool, broadcast) is true. */
 export function maskedFill(x: Tensor, mask: Tensor, value: Tensor | number): Tensor {
+  needTensors('maskedFill', { x, mask });
   return where(mask.dtype === 'bool' ? mask : mask.ne(0), value, x);
 }
 
 /** The elements of `x` where the mask is true, as one axis. The result's shape depends on the mask (a host read). */
 export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
+  needTensors('maskedSelect', { x, mask });
   const shape = broadcastShapes([x.shape, mask.shape], 'maskedSelect');
   return index(expand(x, shape), [expand(mask, shape)]);
 }

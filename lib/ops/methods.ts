@@ -89,14 +89,21 @@ function noteRead(t: Tensor, how: string): void {
   state.recorder?.hostRead?.(t, how);
 }
 
+/** A number as i64, cut towards zero; ERR_VALUE for NaN and infinities. */
+function wholeOf(value: number): bigint {
+  if (Number.isFinite(value)) return BigInt(Math.trunc(value));
+  throw new GradproofError('ERR_VALUE', `${String(value)} is no i64`, {
+    op: 'data',
+    hint: "Read it with data('f64').",
+  });
+}
+
 function convert<D extends DType>(t: Tensor, dtype: D): TypedArrays[D];
 function convert(t: Tensor, dtype: DType): TypedArrays[DType] {
   const raw = readRaw(t);
   if (dtype === t.dtype && dtype !== 'f16' && dtype !== 'bf16' && !(raw instanceof Uint16Array)) return raw;
   if (dtype === 'i64') {
-    return raw instanceof BigInt64Array
-      ? raw
-      : BigInt64Array.from(numbersOf(raw, t.dtype), (value) => BigInt(Math.trunc(value)));
+    return raw instanceof BigInt64Array ? raw : BigInt64Array.from(numbersOf(raw, t.dtype), wholeOf);
   }
   const numbers = numbersOf(raw, t.dtype);
   if (dtype === 'f64') return numbers;
@@ -153,6 +160,7 @@ const methods = {
     this: Tensor,
     target: string | { readonly dtype?: DType | undefined; readonly device?: string | undefined },
   ): Tensor {
+    if (typeof target !== 'string') checkOptions('to', target, ['dtype', 'device']);
     const { dtype, device } =
       typeof target === 'string'
         ? isDType(target)
@@ -177,7 +185,7 @@ const methods = {
   },
   data(this: Tensor, dtype?: DType): TypedArrays[DType] {
     noteRead(this, 'data');
-    return convert(this, dtype ?? this.dtype);
+    return convert(this, dtype === undefined ? this.dtype : checkDType(dtype, 'data'));
   },
   async dataAsync(this: Tensor): Promise<TypedArrays[DType]> {
     noteRead(this, 'dataAsync');

@@ -4,7 +4,6 @@ import { isTensor } from '../tensor/tensor.js';
 
 /** ERR_OPTION for an option that is not one of `names`, with a guess at the right one. */
 export function checkOptions(op: string, options: unknown, names: readonly string[]): void {
-  if (options === undefined) return;
   if (typeof options !== 'object' || options === null || isTensor(options)) {
     throw new GradproofError('ERR_ARGUMENT', `the options must be an object with ${names.join(', ')}`, { op });
   }
@@ -16,6 +15,20 @@ export function checkOptions(op: string, options: unknown, names: readonly strin
       hint: guess === undefined ? undefined : `Did you mean '${guess}'?`,
     });
   }
+}
+
+/** ERR_ARGUMENT for an argument that is no list of integers, by its name. */
+export function needIntegers(op: string, given: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(given)) {
+    if (Array.isArray(value) && value.every((n) => Number.isSafeInteger(n))) continue;
+    throw new GradproofError('ERR_ARGUMENT', `${name} must be a list of integers, got ${typeof value}`, { op });
+  }
+}
+
+/** ERR_ARGUMENT for an argument that is no function, by its name. */
+export function needFunction(op: string, name: string, value: unknown): void {
+  if (typeof value === 'function') return;
+  throw new GradproofError('ERR_ARGUMENT', `${name} must be a function, got ${typeof value}`, { op });
 }
 
 /** ERR_ARGUMENT for an argument that is no tensor, by its name. */

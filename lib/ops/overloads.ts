@@ -2,6 +2,7 @@
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { gather } from './gather.js';
 import { asMethods } from './install.js';
+import { checkOptions, needTensors } from './options.js';
 import { maximum, minimum } from './pointwise_binary.js';
 import { amax, amin } from './reduce.js';
 import { argmax, argmin, oneAxis } from './reduce_more.js';
@@ -38,7 +39,10 @@ function extreme(name: string, parts: Parts) {
   function call(x: Tensor, options: { readonly dim: number; readonly keepdim?: boolean | undefined }): Extremes;
   function call(a: Tensor, b: Tensor): Tensor;
   function call(x: Tensor, second?: number | Tensor | DimOptions, options: DimOptions = {}): Tensor | Extremes {
+    needTensors(name, { x });
     if (isTensor(second)) return parts.pair(x, second);
+    if (second !== undefined && typeof second !== 'number') checkOptions(name, second, ['dim', 'keepdim']);
+    checkOptions(name, options, ['keepdim']);
     const dim = typeof second === 'number' ? second : second?.dim;
     const keepdim = (typeof second === 'object' ? second.keepdim : options.keepdim) ?? false;
     return dim === undefined ? parts.whole(x) : along(x, dim, keepdim, name, parts);

@@ -8,6 +8,7 @@ import { zeros } from './create.js';
 import { defineOp, like } from './define.js';
 import { scatterAdd } from './gather.js';
 import { asMethods } from './install.js';
+import { checkOptions, needTensors } from './options.js';
 import { flip } from './arrange.js';
 
 export const sort = defineOp({
@@ -54,6 +55,8 @@ export function topk(
   more: TopkOptions = {},
 ): { readonly values: Tensor; readonly indices: Tensor } {
   const options: TopkOptions = typeof dimOrOptions === 'number' ? { ...more, dim: dimOrOptions } : dimOrOptions;
+  needTensors('topk', { x });
+  checkOptions('topk', options, ['dim', 'largest']);
   const { dim = -1, largest = true } = options;
   const axis = normalizeAxis(dim, x.shape.length, 'topk');
   const size = x.shape[axis] ?? 1;

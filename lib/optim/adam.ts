@@ -1,4 +1,5 @@
 /** Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), with PyTorch's names and defaults. */
+import { checkOptions } from '../ops/options.js';
 import { adamStep } from '../ops/optim_step.js';
 import { checkNumber, type ParamGroup } from './group.js';
 import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
@@ -28,7 +29,10 @@ type AdamHyper = {
   readonly maximize: boolean;
 };
 
+const NAMES = ['params', 'lr', 'betas', 'eps', 'weightDecay', 'amsgrad', 'maximize'];
+
 function settle(options: AdamOptions, decoupled: boolean): { readonly lr: number; readonly hyper: AdamHyper } {
+  checkOptions(decoupled ? 'AdamW' : 'Adam', options, NAMES);
   const [beta1, beta2] = options.betas ?? [0.9, 0.999];
   return {
     lr: options.lr ?? 1e-3,

@@ -1,4 +1,5 @@
 /** RMSprop (Tieleman and Hinton 2012; centered as in Graves 2013), with PyTorch's names and defaults. */
+import { checkOptions } from '../ops/options.js';
 import { rmspropStep } from '../ops/optim_step.js';
 import { checkNumber, type ParamGroup } from './group.js';
 import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
@@ -29,7 +30,10 @@ type RMSpropHyper = {
   readonly maximize: boolean;
 };
 
+const NAMES = ['params', 'lr', 'alpha', 'eps', 'weightDecay', 'momentum', 'centered', 'maximize'];
+
 function settle(options: RMSpropOptions): { readonly lr: number; readonly hyper: RMSpropHyper } {
+  checkOptions('RMSprop', options, NAMES);
   return {
     lr: options.lr ?? 0.01,
     hyper: {

@@ -1,5 +1,6 @@
 /** Stochastic gradient descent with momentum (Sutskever et al. 2013), with PyTorch's names and defaults. */
 import { GradproofError } from '../errors.js';
+import { checkOptions } from '../ops/options.js';
 import { sgdStep } from '../ops/optim_step.js';
 import { checkNumber, type ParamGroup } from './group.js';
 import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
@@ -28,6 +29,7 @@ type SGDHyper = {
 };
 
 function settle(options: SGDOptions): { readonly lr: number; readonly hyper: SGDHyper } {
+  checkOptions('SGD', options, ['params', 'lr', 'momentum', 'dampening', 'weightDecay', 'nesterov', 'maximize']);
   const hyper = {
     momentum: checkNumber('momentum', options.momentum ?? 0, 0),
     dampening: checkNumber('dampening', options.dampening ?? 0),

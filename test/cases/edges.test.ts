@@ -2,8 +2,9 @@
  * Edges of the public surface: sizes of 0, integers, shared memory, wrong arguments. What is expected is what PyTorch 2.13
  * does; where it raises, a typed error.
  */
+import { inspect } from 'node:util';
 import * as gp from 'gradproof';
-import { isError, tensor, type ErrorCode, type Tensor } from 'gradproof';
+import { isError, nn, optim, tensor, type ErrorCode, type Tensor } from 'gradproof';
 import { describe, expect, it } from 'vitest';
 
 function codeOf(run: () => unknown): ErrorCode | 'no error' {
@@ -149,6 +150,17 @@ describe('gradients', () => {
   });
 });
 
+const weights = (): Tensor[] => [new nn.Parameter(gp.ones([2]))];
+const makeSgd = (options: optim.SGDOptions): unknown => new optim.SGD(weights(), options);
+const makeAdam = (options: optim.AdamOptions): unknown => new optim.Adam(weights(), options);
+const makeGroup = (own: optim.AdamOptions): unknown => new optim.Adam([{ params: weights(), ...own }]);
+const makeLinear = (options: nn.LinearOptions): unknown => new nn.Linear(2, 2, options);
+const makeLayer = (options: nn.TransformerLayerOptions): unknown => new nn.TransformerEncoderLayer(4, 2, options);
+const load = (options: { readonly strict?: boolean }): unknown => {
+  const layer = new nn.Linear(2, 2);
+  return layer.loadStateDict(layer.stateDict(), options);
+};
+
 describe('wrong arguments are typed errors', () => {
   it.each([
     ['matmul with a number', () => untyped(gp.matmul, x, 2), 'ERR_ARGUMENT'],
@@ -166,8 +178,66 @@ describe('wrong arguments are typed errors', () => {
     expect(codeOf(run)).toBe(code);
   });
 
+  it.each([
+    ['SGD', () => untyped(makeSgd, { momentun: 0.9 }), /Did you mean 'momentum'/],
+    ['Adam', () => untyped(makeAdam, { weight_decay: 0.1 }), /Did you mean 'weightDecay'/],
+    ['a group', () => untyped(makeGroup, { beta: [0.9, 0.99] }), /Did you mean 'betas'/],
+    ['Linear', () => untyped(makeLinear, { bais: false }), /Did you mean 'bias'/],
+    ['TransformerEncoderLayer', () => untyped(makeLayer, { norm_first: true }), /Did you mean 'normFirst'/],
+    ['loadStateDict', () => untyped(load, { strikt: false }), /Did you mean 'strict'/],
+    ['max', () => untyped(gp.max, x, { dims: 1 }), /Did you mean 'dim'/],
+    ['topk', () => untyped(gp.topk, x, 2, { larges: false }), /Did you mean 'largest'/],
+    ['to', () => untyped(x.to.bind(x), { dtpe: 'f64' }), /Did you mean 'dtype'/],
+  ] as const)('an option that %s does not know is guessed, not ignored', (_name, run, hint) => {
+    expect(run).toThrow(hint);
+    expect(codeOf(run)).toBe('ERR_OPTION');
+  });
+
+  it.each([
+    ['flip without axes', () => untyped(gp.flip, x)],
+    ['tile without repeats', () => untyped(gp.tile, x)],
+    ['an index that is a word', () => untyped(x.index.bind(x), ['a'])],
+    ['maskedFill without a mask', () => untyped(gp.maskedFill, x)],
+    ['noGrad of a number', () => untyped(gp.noGrad, 5)],
+    ['compile of a number', () => untyped(gp.compile, 5)],
+    ['to without a target', () => untyped(x.to.bind(x))],
+  ] as const)('%s', (_name, run) => {
+    expect(codeOf(run)).toBe('ERR_ARGUMENT');
+  });
+
+  it('NaN as i64, and a dtype that does not exist, when values are read', () => {
+    expect(codeOf(() => tensor([NaN]).data('i64'))).toBe('ERR_VALUE');
+    expect(codeOf(() => untyped(x.data.bind(x), 'f3'))).toBe('ERR_DTYPE');
+  });
+
+  it('and eye takes its options behind one size or two', () => {
+    expect(gp.eye(2, { dtype: 'f64' }).dtype).toBe('f64');
+    expect(gp.eye(1, 2, { dtype: 'i64' }).toArray()).toEqual([[1, 0]]);
+  });
+
   it('with the option that was meant', () => {
     expect(() => untyped(gp.tensor, [1], { dtyp: 'f64' })).toThrow(/Did you mean 'dtype'/);
+  });
+});
+
+describe('a tensor as text', () => {
+  it('shows its values, its dtype, and what is special about it', () => {
+    expect(String(tensor([[1, 2.5], [-3, 1 / 3]]))).toBe('tensor([[1, 2.5],\n        [-3, 0.33333]], f32)'); // prettier-ignore
+    expect(String(tensor(7, { dtype: 'i64' }))).toBe('tensor(7, i64)');
+    expect(String(tensor([true, false]))).toBe('tensor([true, false], bool)');
+    expect(String(leaf([NaN, Infinity]))).toBe('tensor([NaN, Infinity], f32, requiresGrad)');
+    expect(String(gp.zeros([0, 3]))).toBe('tensor([], f32, shape [0, 3])');
+    expect(inspect({ x: tensor([1]) })).toBe('{ x: tensor([1], f32) }');
+  });
+
+  it('shows the corners of a large one, and no values where none can be read', () => {
+    const large = String(gp.arange(10_000).reshape([100, 100]));
+    expect(large).toContain('tensor([[0, 1, 2, …, 97, 98, 99],\n');
+    expect(large).toContain('[9900, 9901, 9902, …, 9997, 9998, 9999]], i64, shape [100, 100])');
+    expect(large.length).toBeLessThan(400);
+    const gone = gp.ones([2]);
+    gone.dispose();
+    expect(String(gone)).toBe('tensor(shape [2], f32)');
   });
 });
 
