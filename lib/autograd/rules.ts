@@ -29,6 +29,9 @@ export type Differentiate = (
   options: { readonly createGraph: boolean; readonly retainGraph: boolean; readonly allowUnused: true },
 ) => (Tensor | null)[];
 
+const NO_METAS: Readonly<Record<string, MetaSlot>> = {};
+const NO_NAMES: ReadonlySet<string> = new Set();
+
 /** Per declared input, per list element: its gradient in the input's own shape, or null. */
 export function ruleGradients(
   node: Node,
@@ -39,18 +42,20 @@ export function ruleGradients(
 ): (Tensor | null)[][] {
   const { op } = node;
   const grads = nameOutputs(node, dys);
-  let answer: Readonly<Record<string, Gradient | readonly Gradient[]>>;
-  if (throughReference(op, mode)) answer = differentiateReference(node, grads, wants, mode, differentiate);
-  else if (op.gradient.kind === 'rule') {
-    const saved = savedByName(node);
-    const { gradient } = op;
-    const run = (values: Record<string, Slot>): (Tensor | null)[][] => {
-      const all = gradient.backward(grads, values, node.attrs, metasByName(node), wantedNames(node, wants));
-      return fitAll(node, all, wants);
-    };
-    return mode.createGraph ? run(saved) : onLoan(saved, run);
-  } else throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
-  return fitAll(node, answer, wants);
+  if (throughReference(op, mode))
+    return fitAll(node, differentiateReference(node, grads, wants, mode, differentiate), wants);
+  const { gradient } = op;
+  if (gradient.kind !== 'rule') throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
+  const saved = savedByName(node);
+  const loans: Tensor[] = [];
+  const given = mode.createGraph ? saved : lendAll(saved, loans);
+  // most rules look neither at the metas nor at what is wanted; one without named parameters may look at everything
+  const arity = gradient.backward.length;
+  const metas = arity === 0 || arity > 3 ? metasByName(node) : NO_METAS;
+  const names = arity === 0 || arity > 4 ? wantedNames(node, wants) : NO_NAMES;
+  const gradients = fitAll(node, gradient.backward(grads, given, node.attrs, metas, names), wants);
+  takeBack(loans, gradients);
+  return gradients;
 }
 
 function fitAll(
@@ -58,7 +63,19 @@ function fitAll(
   answer: Readonly<Record<string, Gradient | readonly Gradient[]>>,
   wants: readonly boolean[],
 ): (Tensor | null)[][] {
-  return node.inputMetas.map((meta, i) => fit(node, i, meta, answer[node.op.inputs[i]!.name] ?? null, wants));
+  const { inputMetas, op } = node;
+  const fitted: (Tensor | null)[][] = [];
+  let flat = 0;
+  for (let i = 0; i < inputMetas.length; i++) {
+    const meta = inputMetas[i];
+    fitted.push(fit(node, i, meta, answer[op.inputs[i]!.name] ?? null, wants, flat));
+    flat += countOf(meta);
+  }
+  return fitted;
+}
+
+function countOf(meta: MetaSlot): number {
+  return meta === undefined ? 0 : isMetaList(meta) ? meta.length : 1;
 }
 
 const empty = new Map<Device, Storage>();
@@ -71,15 +88,10 @@ function returned({ device }: Storage): Storage {
 }
 
 /**
- * Calls `use` with tensors of its own on the saved storages, and takes the storages back afterwards. A rule's thunks
- * capture what was saved; when V8 optimises one, its compile job holds that closure over several collections, and the
- * memory of a step would grow old with it.
+ * Tensors of a rule's own on the saved storages, which {@link takeBack} empties. A rule's thunks capture what was saved; when V8
+ * optimises one, its compile job holds that closure over several collections, and a step's memory would grow old with it.
  */
-function onLoan(
-  saved: Record<string, Slot>,
-  use: (lent: Record<string, Slot>) => (Tensor | null)[][],
-): (Tensor | null)[][] {
-  const loans: Tensor[] = [];
+function lendAll(saved: Readonly<Record<string, Slot>>, loans: Tensor[]): Record<string, Slot> {
   const lend = (t: Tensor): Tensor => {
     const loan = new Tensor(t.storage, t.shape, t.stride, t.offset, t.dtype);
     loans.push(loan);
@@ -90,10 +102,16 @@ function onLoan(
     const slot = saved[name];
     lent[name] = slot === undefined ? undefined : slot instanceof Tensor ? lend(slot) : slot.map(lend);
   }
-  const gradients = use(lent);
-  const kept = gradients.flat();
-  for (const loan of loans) if (!kept.includes(loan)) loan.storage = returned(loan.storage);
-  return gradients;
+  return lent;
+}
+
+/** A rule may return what it was lent: that one stays. */
+function takeBack(loans: readonly Tensor[], gradients: readonly (readonly (Tensor | null)[])[]): void {
+  for (const loan of loans) {
+    let kept = false;
+    for (const list of gradients) kept ||= list.includes(loan);
+    if (!kept) loan.storage = returned(loan.storage);
+  }
 }
 
 /** A fused rule treats saved statistics as constants: under createGraph its reference is differentiated instead. */
@@ -102,21 +120,13 @@ function throughReference({ reference, gradient }: OpRecord, { createGraph }: Mo
   return gradient.kind === 'reference' || (createGraph && gradient.kind === 'rule' && gradient.second !== 'rule');
 }
 
-function positions(node: Node): number[] {
-  let flat = 0;
-  return node.inputMetas.map((meta) => {
-    const start = flat;
-    flat += Array.isArray(meta) ? meta.length : meta === undefined ? 0 : 1;
-    return start;
-  });
-}
-
 function wantedNames(node: Node, wants: readonly boolean[]): Set<string> {
   const names = new Set<string>();
-  positions(node).forEach((start, i) => {
-    const meta = node.inputMetas[i];
-    const count = Array.isArray(meta) ? meta.length : meta === undefined ? 0 : 1;
-    for (let k = 0; k < count; k++) if (wants[start + k] === true) names.add(node.op.inputs[i]!.name);
+  let flat = 0;
+  node.inputMetas.forEach((meta, i) => {
+    const end = flat + countOf(meta);
+    if (wants.slice(flat, end).includes(true)) names.add(node.op.inputs[i]!.name);
+    flat = end;
   });
   return names;
 }
@@ -127,9 +137,9 @@ function fit(
   meta: MetaSlot,
   answer: Gradient | readonly Gradient[],
   wants: readonly boolean[],
+  start: number,
 ): (Tensor | null)[] {
   if (meta === undefined) return [];
-  const start = positions(node)[input]!;
   if (isMetaList(meta)) {
     const list = isGradientList(answer) ? answer : meta.map(() => null);
     return meta.map((m, k) => (wants[start + k] === true ? fitOne(node, input, m, list[k] ?? null) : null));
@@ -182,17 +192,25 @@ export function sumTo(g: Tensor, shape: Shape): Tensor | null {
 
 function nameOutputs(node: Node, dys: readonly (Tensor | null)[]): Record<string, Slot> {
   const named: Record<string, Slot> = {};
+  const { outputs } = node.op;
   let flat = 0;
-  const zeroLike = (meta: Meta): Tensor => zeros(meta.shape, { dtype: meta.dtype, device: device(dys) });
-  node.op.outputs.forEach(({ name, differentiable }, i) => {
+  for (let i = 0; i < outputs.length; i++) {
+    const { name, differentiable } = outputs[i]!;
     const meta = node.outputMetas[i];
-    if (meta === undefined) return;
-    const list = isMetaList(meta) ? meta : [meta];
-    const slots = list.map((m, k) => (differentiable ? (dys[flat + k] ?? zeroLike(m)) : undefined));
-    flat += list.length;
-    if (differentiable) named[name] = isMetaList(meta) ? slots.filter((t): t is Tensor => t !== undefined) : slots[0];
-  });
+    if (meta === undefined) continue;
+    const count = countOf(meta);
+    if (differentiable) {
+      named[name] = isMetaList(meta)
+        ? meta.map((m, k) => dys[flat + k] ?? zeroLike(m, dys))
+        : (dys[flat] ?? zeroLike(meta, dys));
+    }
+    flat += count;
+  }
   return named;
+}
+
+function zeroLike({ shape, dtype }: Meta, dys: readonly (Tensor | null)[]): Tensor {
+  return zeros(shape, { dtype, device: device(dys) });
 }
 
 function device(dys: readonly (Tensor | null)[]): string {
@@ -248,10 +266,12 @@ function differentiateReference(
 ): Record<string, Gradient | readonly Gradient[]> {
   const { op } = node;
   const saved = savedByName(node);
-  const start = positions(node);
+  let flat = 0;
   const fresh: Tensor[] = [];
   const inputs: Record<string, Slot> = {};
   op.inputs.forEach(({ name }, i) => {
+    const start = flat;
+    flat += countOf(node.inputMetas[i]);
     if (node.inputMetas[i] === undefined) return;
     const slot = saved[name];
     if (slot === undefined)
@@ -259,7 +279,7 @@ function differentiateReference(
         op: op.name,
       });
     const renew = (t: Tensor, k: number): Tensor => {
-      if (wants[start[i]! + k] !== true) return t;
+      if (wants[start + k] !== true) return t;
       const copy = mode.createGraph ? withGrad(true, () => alias(t)) : leafOf(t);
       fresh.push(copy);
       return copy;
