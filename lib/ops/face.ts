@@ -844,7 +844,7 @@ declare module '../tensor/tensor.js' {
     sort(options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
     /** √x. */
     sqrt(): Tensor;
-    /** x². */
+    /** x²; integers stay integers. */
     square(): Tensor;
     /** Standard deviation: the square root of `variance`. */
     std(dim?: number | readonly number[], options?: StdOptions): Tensor;
@@ -1568,7 +1568,7 @@ export const sqrt: {
   (x: Tensor | number): Tensor;
 } = ops.sqrt;
 
-/** x². */
+/** x²; integers stay integers. */
 export const square: {
   (x: Tensor | number): Tensor;
 } = ops.square;

@@ -131,12 +131,13 @@ export const abs = defineOp({
 
 export const square = defineOp({
   name: 'square',
-  doc: 'x².',
+  doc: 'x²; integers stay integers.',
   inputs: ['x'],
   attrs: {},
   outputs: ['y'],
-  dtypes: FLOATS,
-  pointwise: 'float',
+  dtypes: NUMERIC,
+  pointwise: 'same',
+  reference: ({ x }) => ({ y: x.mul(x) }),
   gradient: { kind: 'rule', needs: ['x'], backward: ({ y: dy }, { x }) => ({ x: () => dy.mul(x).mul(2) }) },
   *samples(s) {
     yield { in: { x: s.randn([3, 4]) } };

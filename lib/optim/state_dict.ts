@@ -68,6 +68,11 @@ function checkGroup<H extends Hyper>(group: ParamGroup<H>, given: GroupRecord, i
   return problems;
 }
 
+function isState(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('state' in value) || !('groups' in value)) return false;
+  return typeof value.state === 'object' && value.state !== null && Array.isArray(value.groups);
+}
+
 /** Checks everything and answers what writes it. */
 export function loadOptimizer<H extends Hyper>(
   kind: string,
@@ -75,6 +80,11 @@ export function loadOptimizer<H extends Hyper>(
   groups: readonly ParamGroup<H>[],
   dict: OptimizerState,
 ): () => void {
+  if (!isState(dict)) {
+    throw new GradproofError('ERR_STATE_DICT', 'the state must be what stateDict() gave: { kind, state, groups }', {
+      op: 'loadStateDict',
+    });
+  }
   const problems: string[] = [];
   if (dict.kind !== kind) problems.push(`it belongs to ${dict.kind}, not to ${kind}`);
   const names = targets.map(({ name }) => name);

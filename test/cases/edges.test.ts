@@ -97,6 +97,12 @@ describe('integers', () => {
     ).toEqual([2, 6]);
   });
 
+  it('squared stay integers, exactly', () => {
+    const large = tensor([5001, -3], { dtype: 'i64' }).square(); // 5001² has 25 bits: f32 would round it
+    expect(large.dtype).toBe('i64');
+    expect(large.toArray()).toEqual([25_010_001, 9]);
+  });
+
   it('have whole bounds', () => {
     expect(codeOf(() => whole.clamp(-2.5, 3))).toBe('ERR_VALUE');
     expect(whole.clamp(-2, Infinity).toArray()).toEqual([7, -2, 3, 0]);
@@ -208,6 +214,11 @@ describe('wrong arguments are typed errors', () => {
   it('NaN as i64, and a dtype that does not exist, when values are read', () => {
     expect(codeOf(() => tensor([NaN]).data('i64'))).toBe('ERR_VALUE');
     expect(codeOf(() => untyped(x.data.bind(x), 'f3'))).toBe('ERR_DTYPE');
+  });
+
+  it.each([null, {}, { state: {} }])('a state of an optimizer that is none: %o', (state) => {
+    const opt = new optim.SGD(weights());
+    expect(codeOf(() => untyped(opt.loadStateDict.bind(opt), state))).toBe('ERR_STATE_DICT');
   });
 
   it('and eye takes its options behind one size or two', () => {
