@@ -9,6 +9,7 @@ import { Parameter } from '../nn/parameter.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { observe, type Observed } from './backward.js';
 import type { Flow } from './cuts.js';
+import { detectPartial } from './detect_partial.js';
 import { detectFlow } from './detect_flow.js';
 import { detectSizes, detectUntied, gradientsOf, isSuspicious, type DeclaredZero } from './detect_size.js';
 import { detectLeftovers, detectTraining, type TrainingOptions } from './detect_training.js';
@@ -80,6 +81,7 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
           });
     const findings = [
       ...paths,
+      ...preserving(model, named, () => detectPartial(model, named, run, seen, flow, gradients.values)),
       ...vacuous,
       ...sizes.findings,
       ...preserving(model, named, () => detectByProbes(model, run, options)),

@@ -61,13 +61,14 @@ export function callsByNode(trace: Trace): ReadonlyMap<number, Call> {
 }
 
 /** Runs the loss and its backward pass under a trace; gradients arrive in `.grad`. */
-export function observe(model: Module, named: Named, loss: () => unknown): Observed {
+export function observe(model: Module, named: Named, loss: () => unknown, repair?: ReadonlySet<string>): Observed {
   const notes = new Map<string, CallNote>();
   let odd: Odd | undefined;
   const parameters = named.map(([, t]) => t);
   const leaves = new Map<Tensor, Call>();
   const known = new Set(parameters);
   const { trace, result } = Trace.record(model, parameters, loss, {
+    repair,
     observe: (call, given, outputs) => {
       const floats = tensorsOf(outputs).filter((t) => isFloat(t.dtype));
       const output = floats[0] === undefined ? undefined : measure(floats[0]);

@@ -5,7 +5,7 @@
  * stand in a row, the first.
  */
 import { isFloat } from '../tensor/dtype.js';
-import type { Call, Trace, Use } from './trace.js';
+import { NO_GRAD, type Call, type Trace, type Use } from './trace.js';
 
 export interface Cut {
   readonly call: Call;
@@ -114,6 +114,36 @@ function blame(trace: Trace, call: Call, behind: ReadonlySet<number>): Call {
   if (lost === undefined || producer === undefined) return call;
   const uses = trace.calls.flatMap((other) => other.uses.filter(({ value }) => value === lost.value));
   return uses.every(({ history }) => !history) ? producer : call;
+}
+
+/** A call that gradients would pass if it did not drop them, on a path of values to the loss. */
+export interface Suspect {
+  readonly call: Call;
+  /** A history that went lost between two calls has no innocent reason; a detach or noGrad may have one. */
+  readonly lost: boolean;
+  /** Parameters before it. */
+  readonly parameters: ReadonlySet<number>;
+}
+
+/** All of them, whether a parameter is dead because of it or not: of a fused parameter a cut takes only some rows. */
+export function suspectsOf(trace: Trace, root: number, parameters: number): Suspect[] {
+  const passable = reaches(trace, root, (call) => call.cut === undefined);
+  const found = new Map<Call, { lost: boolean; parameters: Set<number> }>();
+  for (let p = 0; p < parameters; p++) {
+    const { behind } = forward(trace, p);
+    for (const call of trace.calls) {
+      if (!call.outputs.some((id) => passable.has(id) && isFloating(trace, id))) continue;
+      const drops = call.op === 'detach' || call.cut === NO_GRAD;
+      const lost = call.cut === undefined && call.uses.some((use) => behind.has(use.value) && !use.history);
+      const cuts = drops && call.uses.some((use) => use.history && behind.has(use.value));
+      if (!lost && !cuts) continue;
+      const at = lost ? blame(trace, call, behind) : call;
+      const entry = found.get(at) ?? { lost, parameters: new Set<number>() };
+      entry.parameters.add(p);
+      found.set(at, entry);
+    }
+  }
+  return [...found].map(([call, entry]) => ({ call, ...entry })).sort((a, b) => a.call.index - b.call.index);
 }
 
 function isFloating(trace: Trace, id: number): boolean {

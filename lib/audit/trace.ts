@@ -15,6 +15,9 @@ import { Paths, withHooks, type Given, type Site } from './gateway.js';
 
 type Storage = Tensor['storage'];
 
+/** Why a call under noGrad passes no gradient. */
+export const NO_GRAD = 'it ran under noGrad';
+
 export interface Value {
   readonly id: number;
   /** The call that made it, or −1. */
@@ -54,6 +57,8 @@ export interface Call {
 }
 
 export interface TraceOptions {
+  /** Ids of detaches and of calls under noGrad that keep their history in this run: what would come back? */
+  readonly repair?: ReadonlySet<string> | undefined;
   /** Sees every op call as it was made. */
   readonly observe?: ((call: Call, given: Given, outputs: Inputs) => void) | undefined;
 }
@@ -115,13 +120,15 @@ export class Trace implements Recorder {
       const result = withHooks(
         model,
         {
-          before: () => {
+          before: (site) => {
             first = nextSequence();
             grad = state.grad;
+            if (options.repair?.has(site.id) === true) state.grad = true;
             trace.#depth++;
             return undefined;
           },
           after: (site, given, outputs) => {
+            state.grad = grad;
             trace.#depth--;
             trace.#note(site, given, outputs, grad, first);
             return undefined;
@@ -187,11 +194,7 @@ export class Trace implements Recorder {
     const index = this.calls.length;
     const made = op.outputs.length === 0 ? [] : tensorsOf(outputs);
     const cut =
-      op.gradient.kind === 'none'
-        ? `it has no gradient: ${op.gradient.because}`
-        : !grad
-          ? 'it ran under noGrad'
-          : undefined;
+      op.gradient.kind === 'none' ? `it has no gradient: ${op.gradient.because}` : !grad ? NO_GRAD : undefined;
     const values = made.map((t) => this.#make(t, index, -1, -1));
     for (const i of op.mutates) {
       for (const t of tensorsOf([given.inputs[i]])) {
@@ -231,7 +234,7 @@ export class Trace implements Recorder {
       inputNames: namesOf(op, inputs),
       attrs,
       outputs: values,
-      cut: state.grad ? undefined : 'it ran under noGrad',
+      cut: state.grad ? undefined : NO_GRAD,
       nodes: [nextSequence() - 1, nextSequence()],
     });
     this.#options.observe?.(call, { inputs, attrs }, outputs);
@@ -242,8 +245,10 @@ export class Trace implements Recorder {
     const use = this.#use(input);
     const path = this.#paths.current();
     const index = this.calls.length;
+    const id = this.#id('detach', path);
+    if (this.#options.repair?.has(id) === true) [output.node, output.slot] = [input.node, input.slot];
     this.#push({
-      id: this.#id('detach', path),
+      id,
       op: 'detach',
       path,
       at: userLine(),

@@ -1,6 +1,7 @@
 /** One program under proof: its runs with and without a fault, and the accounts that they are held against. */
 import { observe, type Observed } from '../audit/backward.js';
 import { detectFlow } from '../audit/detect_flow.js';
+import { detectPartial } from '../audit/detect_partial.js';
 import { valuesOf } from '../audit/measure.js';
 import { preserving, restoringParameters, type Named } from '../audit/preserve.js';
 import { detectByProbes, type ProbeOptions } from '../audit/probes.js';
@@ -180,8 +181,12 @@ export class Session<M extends Module> {
   /** For a fault that severs: the call that the audit blames. */
   nameCut(fault: Fault): MutantReport['named'] {
     const found = this.#preserving(() => {
-      const observed = observe(this.#model, this.named, () => this.#forward(fault));
-      return detectFlow(observed, this.named).findings.find(({ kind }) => kind === 'severed');
+      const run = (): Tensor => this.#forward(fault);
+      const observed = observe(this.#model, this.named, run);
+      const values = this.named.map(([, t]) => (t.gradient === null ? undefined : valuesOf(t.gradient)));
+      const { findings, flow } = detectFlow(observed, this.named);
+      const whole = findings.find(({ kind }) => kind === 'severed');
+      return whole ?? detectPartial(this.#model, this.named, run, observed, flow, values)[0];
     });
     return found === undefined ? undefined : { id: found.id ?? '', op: found.op ?? '', at: found.at };
   }

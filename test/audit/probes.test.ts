@@ -42,6 +42,34 @@ describe('the audit of a causal model', () => {
     expect(blind[0]?.at).toMatch(/causal\.ts:\d+:\d+$/);
   });
 
+  it.each([
+    ['detach', 'detach'],
+    ['noGrad', 'softmax'],
+  ] as const)('finds a cut by %s that takes only the queries and keys of a fused projection', (cut, op) => {
+    const report = audit(new Causal({ composed: true, cut }), nextTokenLoss());
+    const found = report.findings.filter(({ kind }) => kind === 'severed').map((f) => [f.op, f.parameters]);
+    expect(found).toEqual(
+      [0, 1].map((i) => [op, [`blocks.${i}.attn.qkv.weight[0:32]`, `blocks.${i}.attn.qkv.bias[0:16]`]]),
+    );
+    expect(report.findings[0]?.at).toMatch(/causal\.ts:\d+:\d+$/);
+  });
+
+  it('does not blame an innocent detach for the rows of units that a ReLU keeps silent', () => {
+    class Stable extends nn.Module {
+      readonly a = new nn.Linear(4, 6);
+      readonly b = new nn.Linear(6, 3);
+      override forward(x: gp.Tensor): gp.Tensor {
+        const y = this.b.forward(this.a.forward(x).relu());
+        const e = y.sub(y.detach().amax(-1, { keepdim: true })).exp();
+        return e.div(e.sum(-1, { keepdim: true }));
+      }
+    }
+    const model = new Stable();
+    gp.noGrad(() => model.a.bias!.copy_(gp.tensor([-50, 0, 0, 0, 0, 0])));
+    const [x, c] = [gp.randn([5, 4]), gp.randn([5, 3])];
+    expect(audit(model, (m) => m.forward(x).mul(c).sum()).findings).toEqual([]);
+  });
+
   it('wants key biases declared: rows of a fused bias, both ways', () => {
     const model = new Causal();
     const report = audit(model, nextTokenLoss(), { zeros: KEY_BIASES.slice(0, 1) });

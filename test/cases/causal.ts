@@ -5,6 +5,8 @@ import { nn, type Tensor } from '../../lib/index.js';
 export interface Faults {
   /** 'off by one' lets a query see the next key. */
   readonly mask?: 'whole' | 'none' | 'off by one';
+  /** Cuts the weights of attention off, as a wrong mask made under noGrad or a stray detach does. */
+  readonly cut?: 'detach' | 'noGrad';
   readonly positions?: boolean;
   readonly attention?: 'whole' | 'uniform';
   /** Composed of ops instead of the fused one. */
@@ -40,7 +42,8 @@ class Attention extends nn.Module {
     }
     const scores = query.matmul(heads(k!).transpose(-2, -1)).mul(Math.sqrt(HEADS / WIDTH));
     const hidden = seen === undefined ? scores : scores.where(seen, -Infinity);
-    return this.#merge(hidden.softmax(-1).matmul(heads(v!)), b, t);
+    const weights = this.#faults.cut === 'noGrad' ? gp.noGrad(() => hidden.softmax(-1)) : hidden.softmax(-1);
+    return this.#merge((this.#faults.cut === 'detach' ? weights.detach() : weights).matmul(heads(v!)), b, t);
   }
 
   #merge(y: Tensor, b: number, t: number): Tensor {

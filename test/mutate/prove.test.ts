@@ -129,6 +129,12 @@ describe('the proof of a causal model', () => {
     expect(rest.survivors.map(({ id }) => id)).toEqual([]);
     expect(rest.mutants.length).toBe(60);
     expect(rest.generated).toBeGreaterThan(400);
+    const severed = gp.prove(model, loss, { mutations: ['sever'], steps: 1, zeros: KEY_BIASES }).mutants;
+    const misnamed = severed.filter(({ id, frozen, named }) => {
+      const reader = id.split('>')[1]?.replace(/\.[^.#]*$/, ''); // an edge is named by the call that reads it
+      return frozen.length > 0 && named?.id !== (reader ?? id.slice('sever:'.length));
+    });
+    expect(misnamed.map(({ id, named }) => [id, named?.id])).toEqual([]);
   }, 60_000);
 });
 
