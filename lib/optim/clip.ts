@@ -4,6 +4,7 @@ import { noGrad } from '../autograd/modes.js';
 import { GradproofError } from '../errors.js';
 import { clampGrads, gradNorm, scaleGrads } from '../ops/clip.js';
 import { zeros } from '../ops/create.js';
+import { needTensors } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber } from './group.js';
 
@@ -14,8 +15,11 @@ export interface ClipOptions {
   readonly errorIfNonFinite?: boolean | undefined;
 }
 
-function gradients(params: Tensor | readonly Tensor[]): Tensor[] {
-  return asList(params).flatMap((tensor) => gradientOf(tensor) ?? []);
+function gradients(op: string, params: Tensor | readonly Tensor[]): Tensor[] {
+  return asList(params).flatMap((tensor, i) => {
+    needTensors(op, { [`params[${String(i)}]`]: tensor });
+    return gradientOf(tensor) ?? [];
+  });
 }
 
 function asList(params: Tensor | readonly Tensor[]): readonly Tensor[] {
@@ -40,7 +44,7 @@ export function clipGradNorm(
   if (!(normType >= 1))
     throw new GradproofError('ERR_VALUE', `normType must be >= 1, got ${String(normType)}`, { op: 'clipGradNorm' });
   return noGrad(() => {
-    const grads = gradients(params);
+    const grads = gradients('clipGradNorm', params);
     if (grads.length === 0) return zeros([], { device: asList(params)[0]?.device });
     const { norm, coefficient } = gradNorm.named({ grads }, { maxNorm, normType });
     if (errorIfNonFinite && !Number.isFinite(norm.item())) {
@@ -58,7 +62,7 @@ export function clipGradNorm(
 export function clipGradValue(params: Tensor | readonly Tensor[], clipValue: number): void {
   checkNumber('clipValue', clipValue, 0);
   noGrad(() => {
-    const grads = gradients(params);
+    const grads = gradients('clipGradValue', params);
     if (grads.length > 0) clampGrads.named({ grads }, { clipValue });
   });
 }

@@ -87,3 +87,17 @@ describe('clipGradValue', () => {
     expect(() => optim.clipGradValue([a], -1)).toThrow(/clipValue must be finite and >= 0/);
   });
 });
+
+describe('clipping what is no tensor', () => {
+  it('is a typed error, not a norm of 0', () => {
+    const wrong: unknown[][] = [
+      [5, 1],
+      [[null], 1],
+      ['w', 1],
+    ];
+    for (const args of wrong) {
+      expect(() => void Reflect.apply(optim.clipGradNorm, undefined, args)).toThrow(/params\[0\] must be a tensor/);
+      expect(() => void Reflect.apply(optim.clipGradValue, undefined, args)).toThrow(/params\[0\] must be a tensor/);
+    }
+  });
+});
