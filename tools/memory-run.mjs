@@ -65,8 +65,8 @@ const one = gp.memory({ resetPeak: true }).peakBytes;
 for (let i = 0; i < steps; i++) step();
 const peak = gp.memory().peakBytes;
 const mb = (bytes) => `${(bytes / 2 ** 20).toFixed(2)} MB`;
-// The collector does not look below 16 KB of garbage.
-const bad = peak > Math.max(1.3 * one, one + 2 ** 15);
+// A compile job of V8 may hold two steps of a tiny model: the slack is some 100 KB, whatever the model.
+const bad = peak > Math.max(1.3 * one, one + 2 ** 17);
 console.log(
   `${process.version} ${name}, ${steps} steps: one needs ${mb(one)}, peak ${mb(peak)}, RSS ${mb(process.memoryUsage.rss())}${bad ? ' TOO MUCH' : ''}`,
 );

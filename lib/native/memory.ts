@@ -71,7 +71,7 @@ export function collectIfGrown(): void {
   if (carried + since <= 1.25 * usual && stats[Stat.ObjectsSinceSweep]! <= OBJECTS) return;
   if (since <= FLOOR_BYTES && stats[Stat.ObjectsSinceSweep]! <= OBJECTS) return;
   carried += since;
-  collectNow();
+  collectNow(false, false, since / 2);
 }
 
 function oldGarbage(quiet: boolean): boolean {
@@ -92,11 +92,16 @@ function collectFull(): void {
   afterFull = stats[Stat.LiveBytes]!;
 }
 
-/** A young-generation collection and a sweep; then a full one where live bytes say that old garbage has gathered. */
-export function collectNow(full = false, quiet = false): void {
+/**
+ * A young-generation collection and a sweep; then a full one where live bytes say that old garbage has gathered. That is
+ * judged at quiet points, and where `plenty` bytes were freed: a loop without backward passes has no others.
+ */
+export function collectNow(full = false, quiet = false, plenty = Infinity): void {
   if (!full) {
+    const before = stats[Stat.LiveBytes]!;
     collector()({ type: 'minor' });
     addon().sweep();
+    quiet ||= before - stats[Stat.LiveBytes]! >= plenty;
   }
   if (full || oldGarbage(quiet)) collectFull();
   afterLast = stats[Stat.LiveBytes]!;

@@ -1,6 +1,8 @@
 // Distributions, and the one stream: the same numbers for every number of threads and every instruction set.
 #include "kernels.h"
 
+#include <algorithm>
+
 using namespace gp::test;
 
 namespace {
@@ -13,9 +15,10 @@ Tensor state(int64_t seed, int64_t offset) {
 }
 
 std::vector<double> attrs(int64_t n, std::initializer_list<double> rest) {
-  std::vector<double> a = {1, static_cast<double>(n)};
-  a.insert(a.end(), rest);
-  a.push_back(0);
+  std::vector<double> a(rest.size() + 3, 0.0);  // the shape as a list, the numbers, dtype
+  a[0] = 1;
+  a[1] = static_cast<double>(n);
+  std::copy(rest.begin(), rest.end(), a.begin() + 2);
   return a;
 }
 
