@@ -6,6 +6,7 @@ import { state } from '../ops/state.js';
 import { alias } from '../ops/view.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { viewOf } from '../tensor/tensor.js';
+import { autocast } from './autocast.js';
 import { grad } from './engine.js';
 import { noteCustom } from './function.js';
 import { withGrad } from './modes.js';
@@ -67,6 +68,7 @@ export function checkpoint(block: (...inputs: readonly Tensor[]) => Result, ...i
   if (!state.grad) return block(...inputs);
   const device = inputs[0]?.device ?? state.device;
   const rng = getRngState(device);
+  const precision = state.autocast;
   const start = nextSequence();
   const first = inputs.map((t) => {
     const copy = viewOf(t, t.shape, t.stride, t.offset);
@@ -92,7 +94,7 @@ export function checkpoint(block: (...inputs: readonly Tensor[]) => Result, ...i
     try {
       return withGrad(true, () => {
         const again = inputs.map((t) => (createGraph ? renew(t) : renewLeaf(t)));
-        const outputs = listOf(block(...again));
+        const outputs = listOf(autocast(precision, () => block(...again)));
         const pairs = outputs.map((t, i) => [t, dys[i]] as const).filter(([t]) => t.requiresGrad);
         const targets = [...again, ...parameters];
         const wanted = targets.filter((t) => t.requiresGrad);

@@ -4,6 +4,7 @@
  * released at once. Iterative: a chain of a million nodes needs no stack.
  */
 import { GradproofError } from '../errors.js';
+import { state } from '../ops/state.js';
 import { constant } from '../ops/constants.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
 import { expand } from '../ops/view.js';
@@ -141,6 +142,9 @@ export function run(
   const outer = births.log;
   const transients: Storage[] | null = mode.createGraph ? null : [];
   births.log = transients ?? outer;
+  // Rules work in the dtypes of their forward pass, whatever is on where backward() is called.
+  const { autocast } = state;
+  state.autocast = null;
   try {
     withGrad(mode.createGraph, () => {
       for (const { tensor, dy } of roots) {
@@ -168,6 +172,7 @@ export function run(
   } finally {
     for (const node of nodes) node.pending = null;
     births.log = outer;
+    state.autocast = autocast;
   }
 }
 

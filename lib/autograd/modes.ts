@@ -9,7 +9,7 @@ export interface ModeGuard {
 }
 
 /** A scope takes a synchronous callback: after an `await` the mode would be somebody else's. */
-type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
+export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 function isPromise(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';

@@ -6,7 +6,7 @@ import type { Storage } from '../tensor/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { isTensor } from '../tensor/tensor.js';
 import { dtypeSize, type DType } from '../tensor/dtype.js';
-import { state } from '../ops/state.js';
+import { state, type LowPrecision } from '../ops/state.js';
 import type { Recording } from './record.js';
 
 /** The tensors of a tree in a fixed order; everything else becomes part of `rest`. */
@@ -75,6 +75,7 @@ export class Guard {
   readonly #rest: readonly unknown[];
   readonly #args: readonly ArgumentGuard[];
   readonly #grad: boolean;
+  readonly #autocast: LowPrecision | null;
   readonly #train: readonly { readonly module: ModuleLike; readonly training: boolean | undefined }[];
   readonly #leaves: readonly {
     readonly leaf: Tensor;
@@ -89,6 +90,7 @@ export class Guard {
     this.#rest = rest;
     this.#args = args.map((t) => describe(t, args));
     this.#grad = state.grad;
+    this.#autocast = state.autocast;
     this.#train = [...recording.modules].map((module: ModuleLike) => ({ module, training: module.training }));
     this.#leaves = [...boundLeaves].map((leaf) => ({
       leaf,
@@ -103,8 +105,8 @@ export class Guard {
   }
 
   admits(args: readonly Tensor[], rest: readonly unknown[]): boolean {
-    if (this.#args.length !== args.length || this.#rest.length !== rest.length || this.#grad !== state.grad)
-      return false;
+    if (this.#grad !== state.grad || this.#autocast !== state.autocast) return false;
+    if (this.#args.length !== args.length || this.#rest.length !== rest.length) return false;
     for (let i = 0; i < rest.length; i++) if (!Object.is(rest[i], this.#rest[i])) return false;
     for (let i = 0; i < args.length; i++) {
       const t = args[i]!;
@@ -133,6 +135,7 @@ export class Guard {
   /** Why a call was not admitted, for the one message about a new recording. */
   difference(args: readonly Tensor[], rest: readonly unknown[]): string {
     if (this.#grad !== state.grad) return 'the gradient mode changed';
+    if (this.#autocast !== state.autocast) return 'autocast was switched';
     if (this.#rest.length !== rest.length || rest.some((value, i) => !Object.is(value, this.#rest[i])))
       return 'an argument that is not a tensor changed';
     for (let i = 0; i < args.length; i++) {

@@ -49,11 +49,16 @@ export interface Launch {
   readonly mutates: boolean;
 }
 
+/** The dtypes that products can be lowered to. */
+export type LowPrecision = 'bf16' | 'f16';
+
 interface State {
   grad: boolean;
   recorder: Recorder | null;
   interceptor: Interceptor | null;
+  /** The dtype that products are computed in (autograd/autocast.ts), or null: the dtype of their operands. */
+  autocast: LowPrecision | null;
   device: string;
 }
 
-export const state: State = { grad: true, recorder: null, interceptor: null, device: 'cpu' };
+export const state: State = { grad: true, recorder: null, interceptor: null, autocast: null, device: 'cpu' };
