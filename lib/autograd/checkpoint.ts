@@ -11,6 +11,7 @@ import { grad } from './engine.js';
 import { noteCustom } from './function.js';
 import { withGrad } from './modes.js';
 import { Node, nextSequence } from './tape.js';
+import { depth } from './vmap/vmap.js';
 
 type Result = Tensor | readonly Tensor[];
 
@@ -57,7 +58,7 @@ function leavesOf(outputs: readonly Tensor[], own: ReadonlySet<Tensor>, start: n
 /**
  * `block(...inputs)` without keeping its activations: backward runs it once more. Gradients reach the inputs and every
  * parameter that the block uses; random numbers (dropout) repeat exactly. The block must be a function of its arguments
- * and parameters: ERR_GRADIENT for other tensors with history.
+ * and parameters: ERR_GRADIENT for other tensors with history. Inside vmap the block simply runs.
  */
 export function checkpoint<A extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(
   block: (...inputs: A) => R,
@@ -65,7 +66,8 @@ export function checkpoint<A extends readonly Tensor[], R extends Tensor | reado
 ): R extends Tensor ? Tensor : Tensor[];
 export function checkpoint(block: (...inputs: readonly Tensor[]) => Result, ...inputs: readonly Tensor[]): Result {
   needFunction('checkpoint', 'the block', block);
-  if (!state.grad) return block(...inputs);
+  // Under vmap an argument stands for all samples and has no memory to come back to: the block runs as it is.
+  if (!state.grad || depth() > 0) return block(...inputs);
   const device = inputs[0]?.device ?? state.device;
   const rng = getRngState(device);
   const precision = state.autocast;

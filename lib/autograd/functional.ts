@@ -8,11 +8,17 @@ import { stack } from '../ops/arrange.js';
 import { zeros, zerosLike } from '../ops/create.js';
 import { state } from '../ops/state.js';
 import { alias, reshape } from '../ops/view.js';
-import { grad as engineGrad, type BackwardOptions } from './engine.js';
+import type { BackwardOptions } from './engine.js';
 import { withGrad } from './modes.js';
+import { batchedAt, depth, gradBelow as engineGrad } from './vmap/vmap.js';
 
-/** A place of its own for an argument, so that its gradient is the one of this call and no other. */
-function fresh(t: Tensor): { readonly x: Tensor; readonly nested: boolean } {
+/** A place of its own for an argument, so that its gradient is the one of this call (and this sample) and no other. */
+function fresh(t: Tensor, levels = depth()): { readonly x: Tensor; readonly nested: boolean } {
+  if (levels > 0) {
+    const { value, wrap } = batchedAt(t, levels);
+    const { x, nested } = fresh(value, levels - 1);
+    return { x: wrap(x), nested };
+  }
   if (state.grad && t.requiresGrad) return { x: alias(t), nested: true };
   const x = viewOf(t, t.shape, t.stride, t.offset);
   x.leafRequiresGrad = true;
@@ -109,8 +115,7 @@ export function jvp(f: Fn, x: Tensor, dx: Tensor): { readonly value: Tensor; rea
     const y = f(at);
     const value = nested ? y : y.detach();
     if (!y.requiresGrad) return { value, jvp: zerosFor(y) };
-    const u = zerosLike(y);
-    u.leafRequiresGrad = true;
+    const { x: u } = fresh(zerosLike(y));
     const g = engineGrad([y], [at], [u], { createGraph: true, allowUnused: true })[0];
     if (g?.requiresGrad !== true) return { value, jvp: zerosFor(y) };
     const found = engineGrad([g], [u], [dx], { createGraph: nested, allowUnused: true })[0];

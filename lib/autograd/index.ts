@@ -8,5 +8,6 @@ export type { LowPrecision } from '../ops/state.js';
 export { checkpoint } from './checkpoint.js';
 export { gradcheck, gradgradcheck, type GradcheckOptions, type GradcheckReport } from './gradcheck.js';
 export { keep, scope } from './scope.js';
+export { vmap, type VmapOptions } from './vmap/vmap.js';
 export { noGrad, enableGrad, isGradEnabled } from './modes.js';
 import './methods.js';
