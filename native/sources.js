@@ -1,12 +1,12 @@
 // Prints one group of native/sources.json, or the flags of native/cpu/isa.json, in the form binding.gyp needs.
 //   node native/sources.js core cpu      files of these groups
 //   node native/sources.js kernels avx2  files compiled for one instruction set
-//   node native/sources.js define        X(word) for every kernel: the value of GP_KERNELS
+//   node native/sources.js table         writes kernels.inc, X(word) for every kernel, and prints its folder
 //   node native/sources.js flags avx2 x64
 //   node native/sources.js warnings      -Werror among them when GRADPROOF_WERROR=1
 //   node native/sources.js count fake    how many files the group has
 //   node native/sources.js version       of package.json
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
 const sources = read('./sources.json');
@@ -17,10 +17,22 @@ export const kernelFiles = (isa) => [
   ...sources.kernels.map((word) => `native/cpu/kernels/${word}.cpp`),
 ];
 
+/** The list of kernels as a file of its own: as a compiler option a new kernel would compile every file again. */
+export const writeTable = () => {
+  const folder = new URL('../build/generated/', import.meta.url);
+  const file = new URL('kernels.inc', folder);
+  const text = `${sources.kernels.map((word) => `X(${word})`).join('\n')}\n`;
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+};
+
 const [form, ...rest] = process.argv.slice(2);
 const answers = {
   kernels: ([isa]) => kernelFiles(isa),
-  define: () => [sources.kernels.map((word) => `X(${word})`).join('')],
+  table: () => {
+    writeTable();
+    return ['build/generated'];
+  },
   flags: ([isa, arch]) => {
     const flags = read('./cpu/isa.json');
     return [...flags.all, ...flags[arch][isa]];

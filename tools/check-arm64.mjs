@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeTable } from '../native/sources.js';
 import { root } from './setup/stamp.mjs';
 
 const [compiler, ...before] = (process.env.CXX_ARM64 ?? 'aarch64-linux-gnu-g++').split(' ');
@@ -11,10 +12,10 @@ const sources = read('native/sources.json');
 const flags = read('native/cpu/isa.json');
 const packages = ['node-api-headers/include', 'node-addon-api'].map((path) => `-I${join(root, 'node_modules', path)}`);
 
-const words = sources.kernels.map((word) => `X(${word})`).join('');
+writeTable();
 const kernelFiles = [...sources.isa, ...(sources.isa_base ?? [])];
 kernelFiles.push(...sources.kernels.map((word) => `native/cpu/kernels/${word}.cpp`));
-const kernel = [...flags.all, ...flags.arm64.base, '-DGP_ISA=base', `-DGP_KERNELS=${words}`];
+const kernel = [...flags.all, ...flags.arm64.base, '-DGP_ISA=base', '-Ibuild/generated'];
 const core = ['-std=c++20', '-O1', ...packages, '-DNAPI_VERSION=8', '-DNAPI_CPP_EXCEPTIONS', '-DGP_VERSION="arm64"'];
 const jobs = [
   ...kernelFiles.map((file) => [file, kernel]),

@@ -2,8 +2,8 @@
 {
   'type': 'static_library',
   'sources': ['<!@(node native/sources.js kernels <(isa))'],
-  'include_dirs': ['../include'],
-  'defines': ['GP_ISA=<(isa)', 'GP_KERNELS=<!(node native/sources.js define)'],
+  'include_dirs': ['../include', '<!(node native/sources.js table)'],
+  'defines': ['GP_ISA=<(isa)'],
   'cflags_cc!': ['-std=gnu++17', '-std=gnu++20', '-fno-omit-frame-pointer'],
   'cflags!': ['-fno-omit-frame-pointer'],
   'cflags_cc': ['<!@(node native/sources.js flags <(isa) <(target_arch))', '<@(warnings)'],
