@@ -64,11 +64,14 @@ export const maxPool2dBackward = defineOp({
     const [n = 0, c = 0, h = 0, w = 0] = shape;
     const flat = [n * c, dy.shape[2]! * dy.shape[3]!];
     const planes = zeros([n * c, h * w], { dtype: dy.dtype, device: dy.device });
-    return { dx: planes.scatterAdd(1, indices.reshape(flat), dy.reshape(flat)).reshape(shape) };
+    return { dx: planes.scatterAdd(1, indices.cast('i64').reshape(flat), dy.reshape(flat)).reshape(shape) };
   },
   gradient: { kind: 'reference' },
   *samples(s) {
-    yield { in: { dy: s.randn([2, 3, 2, 2]), indices: s.ids([2, 3, 2, 2], 16) }, attrs: { shape: [2, 3, 4, 4] } };
+    yield {
+      in: { dy: s.randn([2, 3, 2, 2]), indices: s.ids([2, 3, 2, 2], 16, 'i32') },
+      attrs: { shape: [2, 3, 4, 4] },
+    };
   },
 });
 
@@ -91,7 +94,7 @@ export const maxPool2d = defineOp({
   infer: ({ x }, attrs) => {
     check('max_pool2d', x, attrs);
     const shape = [...x.shape.slice(0, 2), ...windowedSizes('max_pool2d', x.shape, geometry(attrs))];
-    return { y: like(x, { shape }), indices: like(x, { shape, dtype: 'i64' }) };
+    return { y: like(x, { shape }), indices: like(x, { shape, dtype: 'i32' }) };
   },
   reference: ({ x }, attrs) => {
     const w = geometry(attrs);
@@ -107,7 +110,7 @@ export const maxPool2d = defineOp({
       .where(lost.logicalNot(), -Number.MAX_VALUE)
       .sort(-1, { descending: true })
       .indices.narrow(-1, 0, 1);
-    return { y: seen.gather(-1, best).squeeze(-1), indices: where.gather(-1, best).squeeze(-1) };
+    return { y: seen.gather(-1, best).squeeze(-1), indices: where.gather(-1, best).squeeze(-1).cast('i32') };
   },
   gradient: {
     kind: 'rule',

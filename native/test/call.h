@@ -27,7 +27,9 @@ struct Tensor {
       view.stride[i] = count;
       count *= view.shape[i];
     }
-    bytes = static_cast<size_t>(count) * (dtype == GP_F64 || dtype == GP_I64 ? 8 : dtype == GP_F32 ? 4 : 2);
+    bytes = static_cast<size_t>(count) * (dtype == GP_F64 || dtype == GP_I64   ? 8
+                                          : dtype == GP_F32 || dtype == GP_I32 ? 4
+                                                                               : 2);
     view.data = malloc(bytes + 1);
     memset(view.data, 0xff, bytes);
   }
@@ -51,6 +53,8 @@ struct Tensor {
         return widen(static_cast<const f16 *>(view.data)[i]);
       case GP_BF16:
         return widen(static_cast<const bf16 *>(view.data)[i]);
+      case GP_I32:
+        return static_cast<const int32_t *>(view.data)[i];
       default:
         return static_cast<double>(static_cast<const int64_t *>(view.data)[i]);
     }
@@ -68,6 +72,9 @@ struct Tensor {
         break;
       case GP_BF16:
         static_cast<bf16 *>(view.data)[i] = narrow<bf16>(static_cast<float>(x));
+        break;
+      case GP_I32:
+        static_cast<int32_t *>(view.data)[i] = static_cast<int32_t>(x);
         break;
       default:
         static_cast<int64_t *>(view.data)[i] = static_cast<int64_t>(x);

@@ -204,7 +204,7 @@ void pool_case(int32_t dtype) {
         }
     Tensor dx1(dtype, {n, c, h, w});
     for (int threads : {1, 3}) {
-      Tensor y(dtype, {n, c, oh, ow}), indices(GP_I64, {n, c, oh, ow}), dx(dtype, {n, c, h, w});
+      Tensor y(dtype, {n, c, oh, ow}), indices(GP_I32, {n, c, oh, ow}), dx(dtype, {n, c, h, w});
       set_thread_count(threads);
       expect("max_pool2d", launch(pool2d_rows, "max_pool2d", {&x}, {&y, &indices}, attrs), GP_OK);
       const std::vector<double> shape = {4, double(n), double(c), double(h), double(w)};

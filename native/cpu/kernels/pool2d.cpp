@@ -52,110 +52,115 @@ GP_INLINE Window window(int64_t out, int64_t size, int64_t kernel, int64_t strid
 // ---- max
 // --------------------------------------------------------------------------------------------------------------
 
-// Output columns [first, end) whose input column ox * stride + offset lies inside the image.
-struct Run {
-  int64_t first, end;
-};
-GP_INLINE Run inside(int64_t out, int64_t in, int64_t stride, int64_t offset) {
-  const int64_t first = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-  const int64_t end = in <= offset ? 0 : (in - offset + stride - 1) / stride;
-  return Run{first, end < out ? end : out};
-}
-
 // The first element of a window that lies inside the image, along one axis.
 GP_INLINE int64_t first_inside(int64_t begin, int64_t dilation) {
   return begin >= 0 ? 0 : (-begin + dilation - 1) / dilation * dilation;
 }
 
-template <class V>
-GP_FN V up_to(const typename V::Scalar *p, int64_t n) {
+template <class V, class T>
+GP_FN V up_to(const T *p, int64_t n) {
   return n >= V::lanes ? load<V>(p) : n > 0 ? load_some<V>(p, n) : V(0);
 }
-template <class V, size_t... I>
-GP_FN V even_lanes(V a, V b, std::index_sequence<I...>) {
-  return V::of(__builtin_shufflevector(a.v, b.v, (2 * static_cast<int>(I))...));
+template <int First, class V, size_t... I>
+GP_FN V every_second(V a, V b, std::index_sequence<I...>) {
+  return V::of(__builtin_shufflevector(a.v, b.v, (2 * static_cast<int>(I) + First)...));
+}
+template <class T, size_t... I>
+GP_FN typename Compute<T>::Int counting(std::index_sequence<I...>) {
+  using Int = typename Compute<T>::Int;
+  return Int::of(typename Int::Raw{static_cast<typename Int::Scalar>(I)...});
 }
 
-// to[c] = from[c * stride]; may write up to a vector more than `count`.
-template <class V, class T>
-GP_FN void gather(typename V::Scalar *to, const T *from, int64_t stride, int64_t count) {
-  if constexpr (sizeof(T) == sizeof(typename V::Scalar)) {
-    if (stride == 1) {
-      for (int64_t c = 0; c < count; c += V::lanes) store(to + c, up_to<V>(from + c, count - c));
-      return;
-    }
-    if (stride == 2) {
-      for (int64_t c = 0; c < count; c += V::lanes) {
-        const int64_t left = 2 * (count - c) - 1;
-        const V a = up_to<V>(from + 2 * c, left), b = up_to<V>(from + 2 * c + V::lanes, left - V::lanes);
-        store(to + c, even_lanes(a, b, std::make_index_sequence<V::lanes>{}));
+// Up to a vector of neighbouring windows: each element of the kernel is loaded for all of them and compared in whole
+// vectors, in the window's order; the first of equals wins, a NaN wins over everything.
+template <class T>
+struct Maxima {
+  using V = Compute<T>;
+  using I = typename V::Int;
+  using S = typename V::Scalar;
+  using Lanes = std::make_index_sequence<V::lanes>;
+  V highest;
+  I best, corner;  // positions in the plane
+
+  GP_FN void take(V v, int64_t offset) {
+    const auto m = (v > highest) | (v != v);
+    highest = select(m, v, highest);
+    best = select(typename I::M{m.v}, corner + I(static_cast<typename I::Scalar>(offset)), best);
+  }
+};
+
+// Windows [ox, ox + count) of row oy; `row`: of the plane. Stride: 1, 2 or 0 for any.
+template <int Stride, class T>
+GP_FN void max_windows(const Pool &p, const T *x, int64_t oy, int64_t ox, int64_t count, T *y, int32_t *indices) {
+  using M = Maxima<T>;
+  using V = typename M::V;
+  using I = typename M::I;
+  using S = typename M::S;
+  using At = typename I::Scalar;
+  constexpr int N = V::lanes;
+  const S low = -static_cast<S>(__builtin_inff());
+  const int64_t stride = Stride == 0 ? p.stride[1] : Stride;
+  const int64_t top = oy * p.stride[0] - p.padding[0], left = ox * stride - p.padding[1];
+  M m;
+  m.highest = V(low);
+  m.corner = I(static_cast<At>(top * p.width + left)) + counting<T>(typename M::Lanes{}) * I(static_cast<At>(stride));
+  m.best = m.corner;
+  if (top < 0 || left < 0) {
+    At first[N];
+    for (int64_t c = 0; c < N; c++)
+      first[c] = static_cast<At>((top + first_inside(top, p.dilation[0])) * p.width + left + c * stride +
+                                 first_inside(left + c * stride, p.dilation[1]));
+    m.best = load<I>(first);
+  }
+  for (int64_t i = 0, dy = 0; i < p.kernel[0]; i++, dy += p.dilation[0]) {
+    if (top + dy < 0 || top + dy >= p.height) continue;
+    const T *row = x + (top + dy) * p.width;
+    for (int64_t j = 0, dx = 0; j < p.kernel[1]; j++, dx += p.dilation[1]) {
+      const int64_t from = left + dx, there = p.width - from;  // elements of the row from there on
+      const bool inside = from >= 0 && (count - 1) * stride < there;
+      if (Stride == 1 && inside) {
+        m.take(up_to<V>(row + from, there), dy * p.width + dx);
+      } else if (Stride == 2 && inside) {
+        const V a = up_to<V>(row + from, there), b = up_to<V>(row + from + N, there - N);
+        m.take(every_second<0>(a, b, typename M::Lanes{}), dy * p.width + dx);
+        if (p.dilation[1] == 1 && j + 1 < p.kernel[1] &&
+            (count - 1) * stride + 1 < there) {  // the neighbour is here too
+          j++;
+          dx++;
+          m.take(every_second<1>(a, b, typename M::Lanes{}), dy * p.width + dx);
+        }
+      } else {
+        S values[N];
+        for (int64_t c = 0; c < N; c++) {
+          const int64_t at = from + c * stride;
+          values[c] = c < count && at >= 0 && at < p.width ? widen(row[at]) : low;
+        }
+        m.take(load<V>(values), dy * p.width + dx);
       }
-      return;
     }
   }
-  for (int64_t c = 0; c < count; c++) to[c] = widen(from[c * stride]);
+  if (count == N) {
+    store(y, m.highest);
+  } else {
+    store_some(y, m.highest, count);
+  }
+  if constexpr (sizeof(At) == sizeof(int32_t)) {
+    if (count == N) return store(indices, m.best);
+    store_some(indices, m.best, count);
+  } else {
+    At best[N];
+    store(best, m.best);
+    for (int64_t c = 0; c < count; c++) indices[c] = static_cast<int32_t>(best[c]);
+  }
 }
 
-// The windows of up to kRun outputs at a time: each element of the kernel is gathered for all of them, -infinity where
-// there is none, and compared in whole vectors. The elements come in the window's order; the first of equals wins, a
-// NaN wins over everything.
-template <class T>
-void max_plane(const Pool &p, const T *x, T *y, int64_t *indices) {
-  using V = Compute<T>;
-  using S = typename V::Scalar;
-  using I = typename V::Int;
-  constexpr int64_t kRun = 128;
-  const S low = -static_cast<S>(__builtin_inff());
-  S value[kRun + V::lanes] = {}, highest[kRun];
-  typename I::Scalar best[kRun], corner[kRun];  // best: from the window's corner
-  for (int64_t o0 = 0; o0 < p.out_h * p.out_w; o0 += kRun) {
-    const int64_t total = p.out_h * p.out_w - o0 < kRun ? p.out_h * p.out_w - o0 : kRun;
-    // body(k, count, top, left): outputs k to k + count of this run lie in one row; the first window's corner
-    auto rows = [&](auto body) __attribute__((always_inline)) {
-      int64_t oy = o0 / p.out_w, ox = o0 - oy * p.out_w;
-      for (int64_t k = 0; k < total; oy++, ox = 0) {
-        const int64_t count = p.out_w - ox < total - k ? p.out_w - ox : total - k;
-        body(k, count, oy * p.stride[0] - p.padding[0], ox * p.stride[1] - p.padding[1]);
-        k += count;
-      }
-    };
-    rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
-      const auto first = static_cast<typename I::Scalar>(top * p.width + left);
-      for (int64_t c = 0; c < count; c++) {
-        highest[k + c] = low;
-        best[k + c] = 0;
-        corner[k + c] = first + static_cast<typename I::Scalar>(c * p.stride[1]);
-      }
-      if (top >= 0 && left >= 0) return;
-      for (int64_t c = 0; c < count; c++) {
-        best[k + c] = static_cast<typename I::Scalar>(first_inside(top, p.dilation[0]) * p.width +
-                                                      first_inside(left + c * p.stride[1], p.dilation[1]));
-      }
-    });
-    for (int64_t i = 0; i < p.kernel[0] * p.dilation[0]; i += p.dilation[0]) {
-      for (int64_t j = 0; j < p.kernel[1] * p.dilation[1]; j += p.dilation[1]) {
-        rows([&](int64_t k, int64_t count, int64_t top, int64_t left) {
-          Run run{0, count};
-          if (left + j < 0 || left + j + (count - 1) * p.stride[1] >= p.width)
-            run = inside(count, p.width, p.stride[1], left + j);
-          if (top + i < 0 || top + i >= p.height || run.first > run.end) run = Run{count, count};
-          const T *from = x + (top + i) * p.width + left + j;
-          for (int64_t c = 0; c < run.first; c++) value[k + c] = low;
-          gather<V>(value + k + run.first, from + run.first * p.stride[1], p.stride[1], run.end - run.first);
-          for (int64_t c = run.end; c < count; c++) value[k + c] = low;
-        });
-        const I at(static_cast<typename I::Scalar>(i * p.width + j));
-        for (int64_t k = 0; k < total; k += V::lanes) {
-          const V v = load<V>(value + k), h = load<V>(highest + k);
-          const auto take = (v > h) | (v != v);
-          store(highest + k, select(take, v, h));
-          store(best + k, select(typename I::M{take.v}, at, load<I>(best + k)));
-        }
-      }
-    }
-    for (int64_t k = 0; k < total; k++) {
-      y[o0 + k] = narrow<T>(highest[k]);
-      indices[o0 + k] = corner[k] + best[k];
+template <int Stride, class T>
+void max_plane(const Pool &p, const T *x, T *y, int32_t *indices) {
+  constexpr int64_t N = Compute<T>::lanes;
+  for (int64_t oy = 0; oy < p.out_h; oy++) {
+    for (int64_t ox = 0; ox < p.out_w; ox += N) {
+      const int64_t count = p.out_w - ox < N ? p.out_w - ox : N, o = oy * p.out_w + ox;
+      max_windows<Stride>(p, x, oy, ox, count, y + o, indices + o);
     }
   }
 }
@@ -172,7 +177,16 @@ int32_t max_pool2d(gp_context *, const gp_kernel *, const gp_call *call) {
     ranges(p.planes, grain(p), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
         const int64_t o = i * p.out_h * p.out_w;
-        max_plane(p, data<T>(x) + i * p.height * p.width, data<T>(y) + o, data<int64_t>(indices) + o);
+        const T *from = data<T>(x) + i * p.height * p.width;
+        T *to = data<T>(y) + o;
+        int32_t *at = data<int32_t>(indices) + o;
+        if (p.stride[1] == 1) {
+          max_plane<1>(p, from, to, at);
+        } else if (p.stride[1] == 2) {
+          max_plane<2>(p, from, to, at);
+        } else {
+          max_plane<0>(p, from, to, at);
+        }
       }
     });
   })
@@ -225,7 +239,7 @@ int32_t max_pool2d_backward(gp_context *, const gp_kernel *, const gp_call *call
   GP_FLOATS(dy.dtype, T, {
     sum_planes<T>(call, p, [&](int64_t plane, typename Wide<T>::type *sums) {
       const T *from = data<T>(dy) + plane * count;
-      const int64_t *to = data<int64_t>(indices) + plane * count;
+      const int32_t *to = data<int32_t>(indices) + plane * count;
       for (int64_t i = 0; i < count; i++) {
         if (to[i] < 0 || to[i] >= size) {
           report(call, GP_INDEX_OUT_OF_RANGE, plane * count + i, static_cast<double>(to[i]));
