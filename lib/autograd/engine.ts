@@ -12,7 +12,7 @@ import { sameShape, showShape } from '../tensor/shape.js';
 import { births, type Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { withGrad } from './modes.js';
-import { ruleGradients, type Mode } from './rules.js';
+import { byInput, ruleGradients, type Mode } from './rules.js';
 import { Node } from './tape.js';
 
 export interface BackwardOptions {
@@ -176,17 +176,20 @@ export function run(
   }
 }
 
+let walks = 0;
+
 /** All nodes below the roots, latest first. */
 function reachable(roots: readonly Tensor[]): Node[] {
-  const seen = new Set<Node>();
-  const stack: Node[] = [];
-  for (const { node } of roots) if (node instanceof Node) stack.push(node);
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
-    if (seen.has(node)) continue;
-    seen.add(node);
-    for (const parent of node.parents) if (parent instanceof Node && !seen.has(parent)) stack.push(parent);
-  }
-  return [...seen].sort((a, b) => b.sequence - a.sequence);
+  const walk = ++walks;
+  const found: Node[] = [];
+  const visit = (node: unknown): void => {
+    if (!(node instanceof Node) || node.walk === walk) return;
+    node.walk = walk;
+    found.push(node);
+  };
+  for (const { node } of roots) visit(node);
+  for (let i = 0; i < found.length; i++) for (const parent of found[i]!.parents) visit(parent);
+  return found.sort((a, b) => b.sequence - a.sequence);
 }
 
 /** The nodes on a path to something wanted (everything else is skipped). */
@@ -228,8 +231,14 @@ export function drop(dy: Tensor): void {
 }
 
 function push(node: Node, slot: number, dy: Tensor, mode: Mode): void {
-  const pending = (node.pending ??= new Array<Tensor | null>(node.outputCount).fill(null));
+  const pending = (node.pending ??= nulls(node.outputCount));
   pending[slot] = accumulateTransient(pending[slot] ?? null, dy, mode.createGraph);
+}
+
+function nulls(count: number): (Tensor | null)[] {
+  const list: (Tensor | null)[] = [null];
+  for (let i = 1; i < count; i++) list.push(null);
+  return list;
 }
 
 /** The first gradient is kept as it is; the second makes an owned sum; later ones are added in place. */
@@ -261,6 +270,35 @@ function step(
   useful: ReadonlySet<Node> | null,
   deliver: Deliver,
 ): void {
+  if (node.hooks !== null || node.retaining !== null || wanted !== null) show(node, dys, wanted, deliver);
+  const { parents } = node;
+  const wants = new Array<boolean>(parents.length);
+  let any = false;
+  for (let i = 0; i < wants.length; i++) {
+    const parent = parents[i] ?? null;
+    const want =
+      parent instanceof Node
+        ? useful === null || useful.has(parent)
+        : parent !== null && (wanted === null || wanted.leaves.has(parent));
+    wants[i] = want;
+    any ||= want;
+  }
+  if (!any) return;
+  const gradients =
+    interceptor === null
+      ? ruleGradients(node, dys, wants, mode, grad)
+      : interceptor(node, () => byInput(node, ruleGradients(node, dys, wants, mode, grad)), dys).flat();
+  for (let i = 0; i < gradients.length; i++) {
+    const g = gradients[i] ?? null;
+    const parent = parents[i];
+    if (g === null || wants[i] !== true) continue;
+    if (parent instanceof Node) push(parent, node.parentSlots[i]!, g, mode);
+    else if (parent instanceof Tensor) deliver(parent, g, 0);
+  }
+}
+
+/** Shows the gradients of a node's outputs to hooks (which may replace them), to `retainGrad` and to whom wanted them. */
+function show(node: Node, dys: (Tensor | null)[], wanted: Wanted | null, deliver: Deliver): void {
   for (let slot = 0; slot < dys.length; slot++) {
     let dy = dys[slot];
     if (dy === null || dy === undefined) continue;
@@ -280,25 +318,6 @@ function step(
       retaining.gradient = dy;
     }
     if (wanted?.results.get(node)?.has(slot) === true) deliver(node, dy, slot);
-  }
-  const wants = node.parents.map((parent) =>
-    parent instanceof Node
-      ? useful === null || useful.has(parent)
-      : parent !== null && (wanted === null || wanted.leaves.has(parent)),
-  );
-  if (!wants.includes(true)) return;
-  const call = (): (Tensor | null)[][] => ruleGradients(node, dys, wants, mode, grad);
-  const gradients = interceptor === null ? call() : interceptor(node, call, dys);
-  let flat = 0;
-  for (const list of gradients) {
-    for (const g of list) {
-      const parent = node.parents[flat];
-      if (g !== null && wants[flat] === true) {
-        if (parent instanceof Node) push(parent, node.parentSlots[flat]!, g, mode);
-        else if (parent instanceof Tensor) deliver(parent, g, 0);
-      }
-      flat++;
-    }
   }
 }
 

@@ -75,6 +75,7 @@ function recordOf(name: string, backward: (dys: readonly Tensor[], inputs: numbe
     inputs: [{ name: 'inputs', kind: 'list' }],
     key: 0,
     rng: -1,
+    condition: -1,
     attrs: [],
     defaults: {},
     positional: [],
@@ -99,7 +100,9 @@ function recordOf(name: string, backward: (dys: readonly Tensor[], inputs: numbe
         { inputs }: { readonly inputs: readonly unknown[] },
       ) => ({ inputs: backward(outputs, inputs.length) }),
     },
+    differentiable: true,
     saves: [],
+    saved: [],
     samples: () => [],
     rows: [],
   };

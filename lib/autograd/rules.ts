@@ -7,7 +7,6 @@ import { zeros } from '../ops/create.js';
 import type { Gradient, Meta, MetaSlot, OpRecord, Slot } from '../ops/define.js';
 import type { Device } from '../native/runtime.js';
 import { sum } from '../ops/reduce.js';
-import { neededNames } from '../ops/registry.js';
 import { state } from '../ops/state.js';
 import { alias, reshape } from '../ops/view.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
@@ -31,29 +30,29 @@ export type Differentiate = (
 
 const NO_METAS: Readonly<Record<string, MetaSlot>> = {};
 const NO_NAMES: ReadonlySet<string> = new Set();
+const NO_GRADIENTS: readonly Gradient[] = [];
 
-/** Per declared input, per list element: its gradient in the input's own shape, or null. */
+/** Per input element (lists flattened): its gradient in the input's own shape, or null. */
 export function ruleGradients(
   node: Node,
   dys: readonly (Tensor | null)[],
   wants: readonly boolean[],
   mode: Mode,
   differentiate: Differentiate,
-): (Tensor | null)[][] {
+): (Tensor | null)[] {
   const { op } = node;
   const grads = nameOutputs(node, dys);
   if (throughReference(op, mode))
     return fitAll(node, differentiateReference(node, grads, wants, mode, differentiate), wants);
   const { gradient } = op;
   if (gradient.kind !== 'rule') throw new GradproofError('ERR_INTERNAL', 'a node without a gradient', { op: op.name });
-  const saved = savedByName(node);
   const loans: Tensor[] = [];
-  const given = mode.createGraph ? saved : lendAll(saved, loans);
+  const saved = savedByName(node, mode.createGraph ? null : loans);
   // most rules look neither at the metas nor at what is wanted; one without named parameters may look at everything
   const arity = gradient.backward.length;
   const metas = arity === 0 || arity > 3 ? metasByName(node) : NO_METAS;
   const names = arity === 0 || arity > 4 ? wantedNames(node, wants) : NO_NAMES;
-  const gradients = fitAll(node, gradient.backward(grads, given, node.attrs, metas, names), wants);
+  const gradients = fitAll(node, gradient.backward(grads, saved, node.attrs, metas, names), wants);
   takeBack(loans, gradients);
   return gradients;
 }
@@ -62,16 +61,31 @@ function fitAll(
   node: Node,
   answer: Readonly<Record<string, Gradient | readonly Gradient[]>>,
   wants: readonly boolean[],
-): (Tensor | null)[][] {
+): (Tensor | null)[] {
   const { inputMetas, op } = node;
-  const fitted: (Tensor | null)[][] = [];
+  const fitted = new Array<Tensor | null>(wants.length);
   let flat = 0;
   for (let i = 0; i < inputMetas.length; i++) {
     const meta = inputMetas[i];
-    fitted.push(fit(node, i, meta, answer[op.inputs[i]!.name] ?? null, wants, flat));
-    flat += countOf(meta);
+    if (meta === undefined) continue;
+    const given = answer[op.inputs[i]!.name] ?? null;
+    if (isMetaList(meta)) {
+      const list = isGradientList(given) ? given : NO_GRADIENTS;
+      for (let k = 0; k < meta.length; k++, flat++)
+        fitted[flat] = wants[flat] === true ? fitOne(node, i, meta[k]!, list[k] ?? null) : null;
+      continue;
+    }
+    if (isGradientList(given)) throw badGradient(node, i, 'one gradient', 'a list');
+    fitted[flat] = wants[flat] === true ? fitOne(node, i, meta, given) : null;
+    flat++;
   }
   return fitted;
+}
+
+/** The same by declared input, as interceptors see it. */
+export function byInput(node: Node, gradients: readonly (Tensor | null)[]): (Tensor | null)[][] {
+  let flat = 0;
+  return node.inputMetas.map((meta) => gradients.slice(flat, (flat += countOf(meta))));
 }
 
 function countOf(meta: MetaSlot): number {
@@ -87,31 +101,9 @@ function returned({ device }: Storage): Storage {
   return none;
 }
 
-/**
- * Tensors of a rule's own on the saved storages, which {@link takeBack} empties. A rule's thunks capture what was saved; when V8
- * optimises one, its compile job holds that closure over several collections, and a step's memory would grow old with it.
- */
-function lendAll(saved: Readonly<Record<string, Slot>>, loans: Tensor[]): Record<string, Slot> {
-  const lend = (t: Tensor): Tensor => {
-    const loan = new Tensor(t.storage, t.shape, t.stride, t.offset, t.dtype);
-    loans.push(loan);
-    return loan;
-  };
-  const lent: Record<string, Slot> = {};
-  for (const name in saved) {
-    const slot = saved[name];
-    lent[name] = slot === undefined ? undefined : slot instanceof Tensor ? lend(slot) : slot.map(lend);
-  }
-  return lent;
-}
-
 /** A rule may return what it was lent: that one stays. */
-function takeBack(loans: readonly Tensor[], gradients: readonly (readonly (Tensor | null)[])[]): void {
-  for (const loan of loans) {
-    let kept = false;
-    for (const list of gradients) kept ||= list.includes(loan);
-    if (!kept) loan.storage = returned(loan.storage);
-  }
+function takeBack(loans: readonly Tensor[], gradients: readonly (Tensor | null)[]): void {
+  for (const loan of loans) if (!gradients.includes(loan)) loan.storage = returned(loan.storage);
 }
 
 /** A fused rule treats saved statistics as constants: under createGraph its reference is differentiated instead. */
@@ -129,23 +121,6 @@ function wantedNames(node: Node, wants: readonly boolean[]): Set<string> {
     flat = end;
   });
   return names;
-}
-
-function fit(
-  node: Node,
-  input: number,
-  meta: MetaSlot,
-  answer: Gradient | readonly Gradient[],
-  wants: readonly boolean[],
-  start: number,
-): (Tensor | null)[] {
-  if (meta === undefined) return [];
-  if (isMetaList(meta)) {
-    const list = isGradientList(answer) ? answer : meta.map(() => null);
-    return meta.map((m, k) => (wants[start + k] === true ? fitOne(node, input, m, list[k] ?? null) : null));
-  }
-  if (isGradientList(answer)) throw badGradient(node, input, 'one gradient', 'a list');
-  return [wants[start] === true ? fitOne(node, input, meta, answer) : null];
 }
 
 function isMetaList(meta: Meta | readonly Meta[]): meta is readonly Meta[] {
@@ -218,22 +193,38 @@ function device(dys: readonly (Tensor | null)[]): string {
   return state.device;
 }
 
-function savedByName(node: Node): Record<string, Slot> {
+/**
+ * What the rule needs, unchanged since the forward pass: where `loans` are given, as tensors of the rule's own on the saved
+ * storages, which {@link takeBack} empties. A rule's thunks capture what was saved; when V8 optimises one, its compile job holds
+ * that closure over several collections, and a step's memory would grow old with it.
+ */
+function savedByName(node: Node, loans: Tensor[] | null): Record<string, Slot> {
   const named: Record<string, Slot> = {};
-  neededNames(node.op.gradient, node.op.inputs).forEach((name, i) => {
-    const slot = node.saved[i];
-    const version = node.savedVersions[i];
-    if (slot instanceof Tensor) assertUnchanged(node, name, slot, typeof version === 'number' ? version : 0);
-    else
-      slot?.forEach((t, k) => {
-        assertUnchanged(node, name, t, typeof version === 'object' ? version[k]! : 0);
-      });
-    named[name] = slot;
-  });
+  const { saved, savedVersions, op } = node;
+  for (let i = 0; i < saved.length; i++) {
+    const name = op.saved[i]!;
+    const slot = saved[i];
+    const version = savedVersions[i];
+    if (slot instanceof Tensor) {
+      assertUnchanged(node, name, slot, version);
+      named[name] = loans === null ? slot : lend(slot, loans);
+      continue;
+    }
+    slot?.forEach((t, k) => {
+      assertUnchanged(node, name, t, typeof version === 'object' ? version[k] : undefined);
+    });
+    named[name] = loans === null ? slot : slot?.map((t) => lend(t, loans));
+  }
   return named;
 }
 
-function assertUnchanged(node: Node, name: string, t: Tensor, version: number): void {
+function lend(t: Tensor, loans: Tensor[]): Tensor {
+  const loan = new Tensor(t.storage, t.shape, t.stride, t.offset, t.dtype, t.meta);
+  loans.push(loan);
+  return loan;
+}
+
+function assertUnchanged(node: Node, name: string, t: Tensor, version: number | readonly number[] | undefined): void {
   if (t.storage.version === version) return;
   throw new GradproofError(
     'ERR_MUTATED',
@@ -248,8 +239,9 @@ function assertUnchanged(node: Node, name: string, t: Tensor, version: number): 
 
 function metasByName(node: Node): Record<string, MetaSlot> {
   const named: Record<string, MetaSlot> = {};
-  node.op.inputs.forEach(({ name }, i) => (named[name] = node.inputMetas[i]));
-  node.op.outputs.forEach(({ name }, i) => (named[name] = node.outputMetas[i]));
+  const { op, inputMetas, outputMetas } = node;
+  for (let i = 0; i < inputMetas.length; i++) named[op.inputs[i]!.name] = inputMetas[i];
+  for (let i = 0; i < outputMetas.length; i++) named[op.outputs[i]!.name] = outputMetas[i];
   return named;
 }
 
@@ -265,7 +257,7 @@ function differentiateReference(
   differentiate: Differentiate,
 ): Record<string, Gradient | readonly Gradient[]> {
   const { op } = node;
-  const saved = savedByName(node);
+  const saved = savedByName(node, null);
   let flat = 0;
   const fresh: Tensor[] = [];
   const inputs: Record<string, Slot> = {};

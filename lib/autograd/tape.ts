@@ -21,14 +21,16 @@ export class Node implements GradNode {
   readonly sequence: number;
   readonly attrs: Attributes;
   /** Per input element (lists flattened): the producer or leaf, null where no gradient is wanted. */
-  parents: Parent[];
+  parents: readonly Parent[];
   /** Which output of the producer. */
-  readonly parentSlots: number[];
+  readonly parentSlots: readonly number[];
   readonly inputMetas: readonly MetaSlot[];
   readonly outputMetas: readonly MetaSlot[];
+  /** Number of outputs, lists flattened. */
+  readonly outputCount: number;
   /** What the rule needs, in the order of `op.saves`; empty after release. */
-  saved: Slot[];
-  savedVersions: (number | readonly number[])[];
+  saved: readonly Slot[];
+  savedVersions: readonly (number | readonly number[])[];
   released = false;
   /** Gradients waiting for this node, per flattened output. Only while the engine runs. */
   pending: (Tensor | null)[] | null = null;
@@ -36,6 +38,8 @@ export class Node implements GradNode {
   hooks: Map<number, TensorHook[]> | null = null;
   /** Tensors that want their `.grad` although they are not leaves. */
   retaining: Map<number, Tensor> | null = null;
+  /** The last walk that came by (engine.ts). */
+  walk = 0;
   /** Source line, while somebody records. */
   at: string | undefined = undefined;
 
@@ -43,63 +47,86 @@ export class Node implements GradNode {
     this.op = op;
     this.attrs = attrs;
     this.sequence = sequence++;
-    this.parents = [];
-    this.parentSlots = [];
-    for (const input of inputs) {
-      if (input instanceof Tensor) this.link(input);
-      else if (input !== undefined) for (const t of input) this.link(t);
+    const count = flatCount(inputs);
+    const parents = new Array<Parent>(count);
+    const slots = new Array<number>(count);
+    let flat = 0;
+    for (let i = 0; i < inputs.length; i++) {
+      const input = inputs[i];
+      if (input === undefined) continue;
+      if (input instanceof Tensor) {
+        parents[flat] = parentOf(input);
+        slots[flat++] = input.slot;
+      } else {
+        for (const t of input) {
+          parents[flat] = parentOf(t);
+          slots[flat++] = t.slot;
+        }
+      }
     }
-    this.inputMetas = inputs.map(metaOf);
-    this.outputMetas = outputs.map(metaOf);
-    this.saved = [];
-    this.savedVersions = [];
-    for (const position of op.saves) {
+    this.parents = parents;
+    this.parentSlots = slots;
+    this.inputMetas = metasOf(inputs);
+    this.outputMetas = metasOf(outputs);
+    this.outputCount = flatCount(outputs);
+    const { saves } = op;
+    if (saves.length === 0) {
+      this.saved = NOTHING;
+      this.savedVersions = NOTHING;
+      return;
+    }
+    const saved = new Array<Slot>(saves.length);
+    const versions = new Array<number | readonly number[]>(saves.length);
+    for (let i = 0; i < saved.length; i++) {
+      const position = saves[i]!;
       const slot = position >= 0 ? inputs[position] : outputs[-1 - position];
-      this.saved.push(slot);
-      this.savedVersions.push(
-        slot === undefined ? 0 : slot instanceof Tensor ? slot.storage.version : slot.map((t) => t.storage.version),
-      );
+      saved[i] = slot;
+      versions[i] =
+        slot === undefined ? 0 : slot instanceof Tensor ? slot.storage.version : slot.map((t) => t.storage.version);
     }
-  }
-
-  private link(t: Tensor): void {
-    if (t.node instanceof Node) {
-      this.parents.push(t.node);
-      this.parentSlots.push(t.slot);
-    } else {
-      this.parents.push(t.leafRequiresGrad ? t : null);
-      this.parentSlots.push(0);
-    }
+    this.saved = saved;
+    this.savedVersions = versions;
   }
 
   get opName(): string {
     return this.op.name;
   }
 
-  /** Number of flattened outputs that can carry a gradient. */
-  get outputCount(): number {
-    let count = 0;
-    for (const meta of this.outputMetas) count += Array.isArray(meta) ? meta.length : 1;
-    return count;
-  }
-
   /** Cuts edges and saved tensors, so that forward values can be collected. */
   release(): void {
     this.released = true;
-    this.saved = [];
-    this.savedVersions = [];
-    this.parents = [];
+    this.saved = NOTHING;
+    this.savedVersions = NOTHING;
+    this.parents = NOTHING;
   }
 }
 
-function metaOf(slot: Slot): MetaSlot {
-  if (slot === undefined) return undefined;
-  if (slot instanceof Tensor) return toMeta(slot);
-  return slot.map(toMeta);
+const NOTHING: readonly never[] = [];
+
+function parentOf(t: Tensor): Parent {
+  return t.node instanceof Node ? t.node : t.leafRequiresGrad ? t : null;
+}
+
+function flatCount(slots: Inputs): number {
+  let count = 0;
+  for (let i = 0; i < slots.length; i++) {
+    const slot = slots[i];
+    if (slot !== undefined) count += slot instanceof Tensor ? 1 : slot.length;
+  }
+  return count;
+}
+
+function metasOf(slots: Inputs): MetaSlot[] {
+  const metas = new Array<MetaSlot>(slots.length);
+  for (let i = 0; i < metas.length; i++) {
+    const slot = slots[i];
+    metas[i] = slot === undefined ? undefined : slot instanceof Tensor ? slot.meta : slot.map(toMeta);
+  }
+  return metas;
 }
 
 function toMeta(t: Tensor): Meta {
-  return { shape: t.shape, dtype: t.dtype };
+  return t.meta;
 }
 
 /** Makes a node for a call and attaches it to the differentiable outputs. */
@@ -110,14 +137,22 @@ export function note(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: I
   for (let i = 0; i < op.outputs.length; i++) {
     const output = outputs[i];
     const attach = op.outputs[i]!.differentiable;
-    for (const t of output instanceof Tensor ? [output] : (output ?? [])) {
-      if (attach && isFloat(t.dtype)) {
-        t.node = node;
-        t.slot = flat;
-      }
+    if (output instanceof Tensor) {
+      if (attach) give(output, node, flat);
       flat++;
+    } else if (output !== undefined) {
+      for (const t of output) {
+        if (attach) give(t, node, flat);
+        flat++;
+      }
     }
   }
+}
+
+function give(t: Tensor, node: Node, slot: number): void {
+  if (!isFloat(t.dtype)) return;
+  t.node = node;
+  t.slot = slot;
 }
 
 setTape(note);

@@ -3,7 +3,6 @@
  * its dot product. Each answers the gradient of the first input from what the node saved.
  */
 import type { Node } from '../autograd/tape.js';
-import { neededNames } from '../ops/registry.js';
 import { Tensor } from '../tensor/tensor.js';
 
 type Dropped = (dy: Tensor, saved: (name: string) => Tensor, node: Node) => Tensor;
@@ -55,7 +54,7 @@ export function termsOf(op: string): readonly string[] {
 export function withoutTerm(node: Node, term: string, dy: Tensor): Tensor {
   const rule = TERMS[node.opName]?.[term];
   if (rule === undefined) throw new Error(`${node.opName} has no term '${term}'`);
-  const names = neededNames(node.op.gradient, node.op.inputs);
+  const names = node.op.saved;
   const saved = (name: string): Tensor => {
     const slot = node.saved[names.indexOf(name)];
     if (slot instanceof Tensor) return slot;

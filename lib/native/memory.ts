@@ -25,8 +25,10 @@ function collector(): Collect {
   return collectGarbage;
 }
 
-/** Less garbage than this is not worth a young collection (about 50 µs). */
-const FLOOR_BYTES = 16 * 1024;
+/** Less garbage than this is not worth a young collection (about 50 µs, whatever there is to collect). */
+const FLOOR_BYTES = 32 * 1024;
+/** The share of what a step needs that may lie about as garbage. */
+const SHARE = 0.25;
 /** Old garbage is looked for at once when live bytes doubled, but not below this: a full collection costs milliseconds. */
 const FULL_FLOOR_BYTES = 4 * 1024 * 1024;
 /**
@@ -38,40 +40,55 @@ const FULL_GROWTH = 1.08;
 const FULL_SHARE = 1 / 25;
 const FULL_CREDIT_MS = 100;
 /** Storages also cost slots and JavaScript objects; this many new ones are worth a look whatever their size. */
-export const OBJECTS = 16384;
+const OBJECTS = 16384;
 
 let afterLast = 0;
 let afterFull = 0;
 let credit = FULL_CREDIT_MS;
 let creditAt = 0;
 
+/** At the last quiet point: bytes allocated since the last sweep, and bytes that had come to be live. */
+let allocatedAtQuiet = 0;
+let grownAtQuiet = 0;
 /** Allocated since the last quiet point and swept in between. */
 let carried = 0;
-/** Bytes that lie between two quiet points of late. */
+/** What one stretch between quiet points allocates, and by what it makes the live bytes grow, of late. */
 let usual = 0;
+let gain = 0;
 
-/**
- * At a quiet point, after a backward pass or before the next step, where a step's tensors are dead and still young:
- * collects and sweeps if enough was allocated since the last time (25 % of the live bytes, or many small storages).
- */
-export function collectIfDue(): void {
-  const since = stats[Stat.BytesSinceSweep]!;
-  usual = Math.max(carried + since, 0.9 * usual);
-  carried = 0;
-  if ((since > FLOOR_BYTES && since > 0.25 * afterLast) || stats[Stat.ObjectsSinceSweep]! > OBJECTS)
-    collectNow(false, true);
+/** Counters beyond these call for {@link collectIfGrown}: compared at every launch. */
+export const limits = { bytes: 2 * FLOOR_BYTES, objects: OBJECTS };
+
+function setLimits(): void {
+  limits.bytes = allocatedAtQuiet + Math.max(2 * FLOOR_BYTES, SHARE * stats[Stat.LiveBytes]!, 1.25 * usual - carried);
 }
 
 /**
- * In the middle of something, where `stats` say that much was allocated. A young collection now makes the step's living
- * tensors old, and old garbage is dear to find: so only beyond what a step usually needs.
+ * At a quiet point, after a backward pass or before the next step, where a step's tensors are dead and still young:
+ * collects and sweeps where garbage can have grown beyond a quarter of what a step needs. What was released explicitly is
+ * no garbage: so this counts live bytes, not allocations.
+ */
+export function collectIfDue(): void {
+  const allocated = stats[Stat.BytesSinceSweep]!;
+  const grown = stats[Stat.LiveBytes]! - afterLast;
+  usual = Math.max(carried + allocated - allocatedAtQuiet, 0.9 * usual);
+  gain = Math.max(grown - grownAtQuiet, 0.9 * gain);
+  carried = 0;
+  allocatedAtQuiet = allocated;
+  grownAtQuiet = grown;
+  if (grown > Math.max(FLOOR_BYTES, SHARE * (afterLast + gain)) || stats[Stat.ObjectsSinceSweep]! > OBJECTS)
+    collectNow(false, true);
+  else setLimits();
+}
+
+/**
+ * In the middle of something, where the counters are beyond {@link limits}. A young collection now makes the step's
+ * living tensors old, and old garbage is dear to find: so only beyond what a step usually needs.
  */
 export function collectIfGrown(): void {
-  const since = stats[Stat.BytesSinceSweep]!;
-  if (carried + since <= 1.25 * usual && stats[Stat.ObjectsSinceSweep]! <= OBJECTS) return;
-  if (since <= FLOOR_BYTES && stats[Stat.ObjectsSinceSweep]! <= OBJECTS) return;
-  carried += since;
-  collectNow(false, false, since / 2);
+  const allocated = stats[Stat.BytesSinceSweep]!;
+  carried += allocated - allocatedAtQuiet;
+  collectNow(false, false, allocated / 2);
 }
 
 function oldGarbage(quiet: boolean): boolean {
@@ -99,7 +116,11 @@ function collectFull(): void {
 export function collectNow(full = false, quiet = false, plenty = Infinity): void {
   if (!full) {
     const before = stats[Stat.LiveBytes]!;
-    collector()({ type: 'minor' });
+    const collectYoung = collector();
+    // There is little to copy, and helpers that a busy neighbour keeps from running would be waited for.
+    setFlagsFromString('--no-parallel-scavenge');
+    collectYoung({ type: 'minor' });
+    setFlagsFromString('--parallel-scavenge');
     addon().sweep();
     quiet ||= before - stats[Stat.LiveBytes]! >= plenty;
   }
@@ -107,6 +128,9 @@ export function collectNow(full = false, quiet = false, plenty = Infinity): void
   afterLast = stats[Stat.LiveBytes]!;
   stats[Stat.BytesSinceSweep] = 0;
   stats[Stat.ObjectsSinceSweep] = 0;
+  allocatedAtQuiet = 0;
+  grownAtQuiet = 0;
+  setLimits();
 }
 
 /**

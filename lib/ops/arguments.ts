@@ -21,10 +21,6 @@ function isOptions(value: unknown): value is Readonly<Record<string, unknown>> {
   );
 }
 
-function isOwnTensor(value: unknown): value is Tensor {
-  return value instanceof Tensor;
-}
-
 function isTensorList(value: unknown): value is readonly Tensor[] {
   return Array.isArray(value) && value.every((element) => isTensor(element));
 }
@@ -40,28 +36,32 @@ function describe(value: unknown): string {
 /** Numbers become constants of the first tensor's device, once it is known. */
 function resolveNumbers(op: OpRecord, inputs: (Slot | number)[]): Slot[] {
   let anchor: Tensor | undefined;
-  for (const input of inputs) {
-    if (input instanceof Tensor) {
-      anchor = input;
-      break;
-    }
+  for (let i = inputs.length - 1; i >= 0; i--) {
+    const input = inputs[i];
+    if (input instanceof Tensor) anchor = input;
   }
-  const resolved: Slot[] = [];
-  for (const input of inputs) {
-    resolved.push(typeof input === 'number' ? constantLike(input, anchor, op.pointwise !== undefined) : input);
+  const resolved = new Array<Slot>(inputs.length);
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
+    resolved[i] = typeof input === 'number' ? constantLike(input, anchor, op.pointwise !== undefined) : input;
   }
   return resolved;
 }
 
+function allTensors(args: readonly unknown[]): args is readonly Tensor[] {
+  for (let i = 0; i < args.length; i++) if (!(args[i] instanceof Tensor)) return false;
+  return true;
+}
+
 function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
-  if (op.simple && args.length === op.inputs.length && args.every(isOwnTensor))
+  if (op.simple && args.length === op.inputs.length && allTensors(args))
     return { inputs: args, attrs: op.defaults, device: undefined, requiresGrad: false };
-  const inputs: (Slot | number)[] = [];
+  const inputs = new Array<Slot | number>(op.inputs.length);
   let next = 0;
-  for (let i = 0; i < op.inputs.length; i++) {
+  for (let i = 0; i < inputs.length; i++) {
     const { name, kind } = op.inputs[i]!;
     if (kind === 'optional' || i === op.rng) {
-      inputs.push(undefined);
+      inputs[i] = undefined;
       continue;
     }
     const value = args[next++];
@@ -73,8 +73,8 @@ function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
           { op: op.name },
         );
       }
-      inputs.push(value);
-    } else if (typeof value === 'number' || isTensor(value)) inputs.push(value);
+      inputs[i] = value;
+    } else if (typeof value === 'number' || isTensor(value)) inputs[i] = value;
     else throw new GradproofError('ERR_ARGUMENT', `${name} must be a tensor, got ${describe(value)}`, { op: op.name });
   }
   if (next === args.length) {
@@ -102,10 +102,10 @@ function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
         op: op.name,
       });
     }
-    for (const key in options ?? {}) {
-      const value = (options ?? {})[key];
+    for (const key in options) {
+      const value = options[key];
       if (value === undefined) continue;
-      const input = op.inputs.findIndex((candidate) => candidate.name === key && candidate.kind === 'optional');
+      const input = optionalInput(op, key);
       if (input >= 0) {
         if (typeof value !== 'number' && !isTensor(value)) {
           throw new GradproofError('ERR_ARGUMENT', `${key} must be a tensor, got ${describe(value)}`, { op: op.name });
@@ -118,6 +118,14 @@ function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
     }
   }
   return { inputs: resolveNumbers(op, inputs), attrs: withDefaults(op, given), device, requiresGrad };
+}
+
+function optionalInput(op: OpRecord, name: string): number {
+  for (let i = 0; i < op.inputs.length; i++) {
+    const input = op.inputs[i]!;
+    if (input.kind === 'optional' && input.name === name) return i;
+  }
+  return -1;
 }
 
 /** Ops without tensor inputs take `device` and `requiresGrad`. */
@@ -151,11 +159,11 @@ function withDefaults(op: OpRecord, given: Attributes | undefined): Attributes {
     for (const { name, spec } of op.attrs) if (spec.required) throw missing(op, name);
     return op.defaults;
   }
-  const attrs: Record<string, unknown> = { ...op.defaults };
+  const attrs: Record<string, unknown> = {};
   for (const { name, spec } of op.attrs) {
     const value = given[name];
-    if (value !== undefined) attrs[name] = spec.check(value, name, op.name);
-    else if (spec.required) throw missing(op, name);
+    if (value === undefined && spec.required) throw missing(op, name);
+    attrs[name] = value === undefined ? spec.fallback : spec.check(value, name, op.name);
   }
   return attrs;
 }

@@ -9,16 +9,12 @@
 import type { KernelRow } from '../native/addon.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { Meta, Tensor } from '../tensor/tensor.js';
 import type { AttrSpec } from './attrs.js';
 import { register } from './registry.js';
 import type { Sampler } from './samples.js';
 
-/** What inference sees and says: shape and dtype of one tensor. Tensors are metas. */
-export interface Meta {
-  readonly shape: Shape;
-  readonly dtype: DType;
-}
+export type { Meta };
 
 /** `like(x, { dtype: 'bool' })`: another meta's shape and dtype with changes. */
 export function like(meta: Meta, change: Partial<Meta> = {}): Meta {
@@ -222,6 +218,8 @@ export interface OpRecord {
   readonly key: number;
   /** Position of the hidden input 'rng', or -1. */
   readonly rng: number;
+  /** Position of an input 'condition', which takes no part in promotion, or -1. */
+  readonly condition: number;
   readonly attrs: readonly { readonly name: string; readonly spec: AttrSpec<any, any> }[];
   readonly defaults: Attributes;
   readonly positional: readonly string[];
@@ -259,8 +257,12 @@ export interface OpRecord {
       }
     | { readonly kind: 'reference' }
     | { readonly kind: 'none'; readonly because: string };
+  /** Whether `gradient` says that there is one: what every call asks. */
+  readonly differentiable: boolean;
   /** Where the needs stand (all inputs where the reference is differentiated): ≥ 0 an input, < 0 output -1 - i. */
   readonly saves: readonly number[];
+  /** Their names. */
+  readonly saved: readonly string[];
   readonly samples: (
     s: Sampler,
   ) => Iterable<{ readonly in: Readonly<Record<string, Slot>>; readonly attrs?: Attributes }>;

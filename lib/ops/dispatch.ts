@@ -55,21 +55,26 @@ function each(inputs: Inputs, visit: (t: Tensor) => void): void {
   }
 }
 
-/** The common case, without closures: single tensors that all live on the first one's device. */
-function onOneDevice(inputs: Inputs): boolean {
-  const first = inputs[0];
-  if (!(first instanceof Tensor)) return false;
-  for (let i = 1; i < inputs.length; i++) {
+/** The device of all the tensors; undefined where there are none, or several devices. */
+function commonDevice(inputs: Inputs): Device | undefined {
+  let common: Device | undefined;
+  for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
-    if (input !== undefined && (!(input instanceof Tensor) || input.storage.device !== first.storage.device))
-      return false;
+    if (input === undefined) continue;
+    if (input instanceof Tensor) {
+      common ??= input.storage.device;
+      if (input.storage.device !== common) return undefined;
+    } else {
+      for (const { storage } of input) {
+        common ??= storage.device;
+        if (storage.device !== common) return undefined;
+      }
+    }
   }
-  return true;
+  return common;
 }
 
 function deviceOf(op: OpRecord, inputs: Inputs, spec: string | undefined): Device {
-  const first = inputs[0];
-  if (first instanceof Tensor && onOneDevice(inputs)) return first.storage.device;
   let device: Device | undefined;
   each(inputs, (t) => {
     const own = t.storage.device;
@@ -86,7 +91,6 @@ function deviceOf(op: OpRecord, inputs: Inputs, spec: string | undefined): Devic
 
 /** Constants follow the tensors they are combined with; that is the only thing that moves by itself. */
 function followDevice(inputs: Inputs): Inputs {
-  if (onOneDevice(inputs)) return inputs;
   let device: Device | undefined;
   each(inputs, (t) => {
     if (t.storage.constant === undefined) device ??= t.storage.device;
@@ -106,7 +110,7 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
     if (!(input instanceof Tensor)) continue;
-    if (isCondition(op, i)) {
+    if (i === op.condition) {
       if (input.dtype !== 'bool') throw conditionDType(op, input);
       continue;
     }
@@ -116,14 +120,14 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
   const float = op.pointwise === 'float' && first !== undefined && !isFloat(first);
   if (equal && !float) return inputs;
   const operands = inputs.filter(
-    (input, i): input is Tensor => input instanceof Tensor && !isCondition(op, i) && !op.mutates.includes(i),
+    (input, i): input is Tensor => input instanceof Tensor && i !== op.condition && !op.mutates.includes(i),
   );
   const written = op.mutates.length > 0 ? inputs[op.mutates[0]!] : undefined;
   if (written instanceof Tensor) checkFits(op, written, resultType([written, ...operands]));
   let dtype = written instanceof Tensor ? written.dtype : resultType(operands);
   if (op.pointwise === 'float' && !isFloat(dtype)) dtype = 'f32';
   return inputs.map((input, i) => {
-    if (!(input instanceof Tensor) || isCondition(op, i) || op.mutates.includes(i) || input.dtype === dtype)
+    if (!(input instanceof Tensor) || i === op.condition || op.mutates.includes(i) || input.dtype === dtype)
       return input;
     if (input.storage.constant !== undefined && input.shape.length === 0)
       return constant(input.storage.constant, dtype, input.storage.device);
@@ -136,11 +140,6 @@ function conditionDType(op: OpRecord, condition: Tensor): GradproofError {
     op: op.name,
     hint: 'Compare it first, for example condition.ne(0).',
   });
-}
-
-/** `where(condition, a, b)`: the condition takes no part in promotion. */
-function isCondition(op: OpRecord, input: number): boolean {
-  return op.inputs[input]?.name === 'condition';
 }
 
 function named(op: OpRecord, inputs: Inputs): Record<string, Slot> {
@@ -162,9 +161,13 @@ export function dispatch(
 }
 
 function perform(op: OpRecord, given: Inputs, givenAttrs: Attributes, deviceSpec: string | undefined): Inputs {
-  let inputs: Inputs = op.inputs.length > 1 ? followDevice(given) : given;
-  const device = deviceOf(op, inputs, deviceSpec);
-  if (op.rng >= 0) inputs = inputs.map((input, i) => (i === op.rng ? generatorState(device) : input));
+  let inputs = given;
+  let device = commonDevice(inputs);
+  if (device === undefined) {
+    inputs = followDevice(inputs);
+    device = deviceOf(op, inputs, deviceSpec);
+  }
+  if (op.rng >= 0) inputs = withGenerator(op, inputs, generatorState(device));
   if (op.pointwise !== undefined && op.pointwise !== 'convert') inputs = promote(op, inputs);
   let attrs = givenAttrs;
   if (op.canonical !== undefined) attrs = op.canonical(attrs, named(op, inputs));
@@ -179,11 +182,11 @@ function perform(op: OpRecord, given: Inputs, givenAttrs: Attributes, deviceSpec
   let metas: readonly MetaSlot[];
   if (op.pointwise !== undefined) {
     target = pointwiseShape(op, inputs);
-    metas = op.outputs.length === 0 ? [] : [pointwiseMeta(op, inputs, target)];
+    metas = op.outputs.length === 0 ? NO_METAS : [pointwiseMeta(op, inputs, target)];
   } else metas = inferred(op, inputs, attrs);
 
   const key = keyDType(op, inputs, metas);
-  const row = op.dtypes.includes(key) ? findRow(op, device, key) : null;
+  const row = findRow(op, device, key);
   let outputs: Inputs;
   if (row !== null) {
     outputs = launch(op, row, device, inputs, attrs, metas, target, rawContiguous);
@@ -198,10 +201,16 @@ function perform(op: OpRecord, given: Inputs, givenAttrs: Attributes, deviceSpec
   } else throw noKernel(op, key, device);
 
   stamp(op, outputs);
-  if (state.grad && op.gradient.kind !== 'none' && someRequiresGrad(inputs)) tape(op, inputs, attrs, outputs);
+  if (state.grad && op.differentiable && someRequiresGrad(inputs)) tape(op, inputs, attrs, outputs);
   if (state.recorder !== null) state.recorder.called?.(op, inputs, attrs, outputs);
   if (op.outputs.length === 0) return [inputs[op.mutates[0]!]];
   return outputs;
+}
+
+const NO_METAS: readonly MetaSlot[] = [];
+
+function withGenerator(op: OpRecord, inputs: Inputs, generator: Tensor): Inputs {
+  return inputs.map((input, i) => (i === op.rng ? generator : input));
 }
 
 let calls = 0;
@@ -254,18 +263,22 @@ function pointwiseShape(op: OpRecord, inputs: Inputs): Shape {
 }
 
 function pointwiseMeta(op: OpRecord, inputs: Inputs, shape: Shape): Meta {
-  let dtype: DType = 'f32';
-  for (let i = inputs.length - 1; i >= 0; i--) {
+  for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
-    if (input instanceof Tensor && !isCondition(op, i)) dtype = input.dtype;
+    if (!(input instanceof Tensor) || i === op.condition) continue;
+    const dtype = op.pointwise === 'bool' ? 'bool' : input.dtype;
+    return input.shape === shape && input.dtype === dtype ? input.meta : { shape, dtype };
   }
-  return { shape, dtype: op.pointwise === 'bool' ? 'bool' : dtype };
+  return { shape, dtype: op.pointwise === 'bool' ? 'bool' : 'f32' };
 }
 
 function inferred(op: OpRecord, inputs: Inputs, attrs: Attributes): MetaSlot[] {
   if (op.infer === undefined) return [];
   const metas = op.infer(named(op, inputs), attrs);
-  return op.outputs.map(({ name }) => metas[name]);
+  const { outputs } = op;
+  const list = new Array<MetaSlot>(outputs.length);
+  for (let i = 0; i < list.length; i++) list[i] = metas[outputs[i]!.name];
+  return list;
 }
 
 function keyDType(op: OpRecord, inputs: Inputs, metas: readonly MetaSlot[]): DType {
@@ -307,7 +320,7 @@ function takeView(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
   };
   const outputs: Inputs = [isViewList(views) ? views.map(make) : make(views)];
   stamp(op, outputs);
-  if (state.grad && op.gradient.kind !== 'none' && x.requiresGrad) tape(op, inputs, attrs, outputs);
+  if (state.grad && op.differentiable && x.requiresGrad) tape(op, inputs, attrs, outputs);
   state.recorder?.called?.(op, inputs, attrs, outputs);
   return outputs;
 }
@@ -317,7 +330,8 @@ function isViewList(views: View | readonly View[]): views is readonly View[] {
 }
 
 function someRequiresGrad(inputs: Inputs): boolean {
-  for (const input of inputs) {
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
     if (input instanceof Tensor) {
       if (input.requiresGrad) return true;
     } else if (input !== undefined) for (const t of input) if (t.requiresGrad) return true;

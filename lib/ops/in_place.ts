@@ -13,17 +13,16 @@ import { state } from './state.js';
 export function checkInPlace(op: OpRecord, inputs: Inputs): void {
   for (const at of op.mutates) {
     const written = inputs[at];
-    if (!(written instanceof Tensor) || !written.stride.some((step, i) => step === 0 && written.shape[i]! > 1))
-      continue;
+    if (!(written instanceof Tensor) || written.isContiguous || !overlaps(written)) continue;
     throw new GradproofError(
       'ERR_IN_PLACE',
       `an expanded tensor has several elements in one place, got shape ${showShape(written.shape)} and strides ${showShape(written.stride)}`,
       { op: op.name, hint: 'Write into a copy: x.clone().' },
     );
   }
-  if (!state.grad || op.gradient.kind === 'none') return;
-  for (const t of inputs.flat()) {
-    if (t?.requiresGrad !== true) continue;
+  if (!state.grad || !op.differentiable) return;
+  for (const input of inputs) {
+    if (!(input instanceof Tensor ? input.requiresGrad : input?.some((t) => t.requiresGrad))) continue;
     throw new GradproofError(
       'ERR_IN_PLACE',
       'an in-place op would cut or falsify the gradient of a tensor that requires one',
@@ -33,6 +32,11 @@ export function checkInPlace(op: OpRecord, inputs: Inputs): void {
       },
     );
   }
+}
+
+/** Whether several elements lie in one place, as after `expand`. */
+function overlaps({ shape, stride }: Tensor): boolean {
+  return stride.some((step, i) => step === 0 && shape[i]! > 1);
 }
 
 /** An operand that shares memory with what is written, but not element by element, is copied: it is read while it changes. */

@@ -1,7 +1,7 @@
 /** One kernel call: tensors and attributes into the call block, one crossing into the addon, handles back. */
 import { GradproofError } from '../errors.js';
 import { BLOCK_LENGTH, Code, KernelFlag, Stat, type KernelRow } from '../native/addon.js';
-import { OBJECTS, collectIfGrown, collectNow } from '../native/memory.js';
+import { collectIfGrown, collectNow, limits } from '../native/memory.js';
 import { addon, block, nativeError, stats, type Device } from '../native/runtime.js';
 import { dtypeNumber, dtypeSize } from '../tensor/dtype.js';
 import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../tensor/shape.js';
@@ -10,13 +10,14 @@ import { Tensor, viewOf } from '../tensor/tensor.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from './define.js';
 import { state } from './state.js';
 
-/** The row of a device for an op and dtype, or null. */
+/** The row of a device for an op and dtype, or null: also where the declaration does not name the dtype. */
 export function findRow(op: OpRecord, device: Device, dtype: Meta['dtype']): KernelRow | null {
   const number = dtypeNumber(dtype);
   const byDType = (op.rows[device.id] ??= []);
   let row = byDType[number];
   if (row === undefined) {
-    row = device.rows.get(op.name)?.find((candidate) => (candidate.dtypes >>> number) % 2 === 1) ?? null;
+    const candidates = op.dtypes.includes(dtype) ? device.rows.get(op.name) : undefined;
+    row = candidates?.find((candidate) => (candidate.dtypes >>> number) % 2 === 1) ?? null;
     byDType[number] = row;
   }
   return row;
@@ -158,20 +159,16 @@ export function launch(
   target: Shape | undefined,
   contiguous: (t: Tensor) => Tensor,
 ): Inputs {
-  if (stats[Stat.ObjectsSinceSweep]! > OBJECTS || stats[Stat.BytesSinceSweep]! > 0.25 * stats[Stat.LiveBytes]!)
-    collectIfGrown();
+  if (stats[Stat.BytesSinceSweep]! > limits.bytes || stats[Stat.ObjectsSinceSweep]! > limits.objects) collectIfGrown();
   const inputs = prepare(op, row, given, target, contiguous);
-  const outputs: Slot[] = [];
-  const storages: Storage[] = [];
-  for (const meta of metas) {
-    outputs.push(
-      meta === undefined
-        ? undefined
-        : isList(meta)
-          ? meta.map((m) => fresh(m, device, storages))
-          : fresh(meta, device, storages),
-    );
+  const outputs = new Array<Slot>(metas.length);
+  for (let i = 0; i < outputs.length; i++) {
+    const meta = metas[i];
+    if (meta === undefined) outputs[i] = undefined;
+    else if (isList(meta)) outputs[i] = meta.map((m) => fresh(m, device));
+    else outputs[i] = fresh(meta, device);
   }
+  const storages = storagesOf(outputs);
   writeCall(op, row, device, inputs, attrs, metas);
   const native = addon();
   let code = storages.length === 1 ? native.run(storages[0]) : native.run(...storages);
@@ -200,8 +197,21 @@ function isList(meta: Meta | readonly Meta[]): meta is readonly Meta[] {
   return Array.isArray(meta);
 }
 
-function fresh(meta: Meta, device: Device, storages: Storage[]): Tensor {
-  const storage = new Storage(device, numel(meta.shape) * dtypeSize(meta.dtype));
-  storages.push(storage);
-  return new Tensor(storage, meta.shape, contiguousStrides(meta.shape), 0, meta.dtype);
+function storagesOf(outputs: Inputs): Storage[] {
+  const [first] = outputs;
+  if (outputs.length === 1 && first instanceof Tensor) return [first.storage];
+  const storages: Storage[] = [];
+  for (const output of outputs) {
+    if (output instanceof Tensor) storages.push(output.storage);
+    else if (output !== undefined) for (const t of output) storages.push(t.storage);
+  }
+  return storages;
+}
+
+function fresh(meta: Meta, device: Device): Tensor {
+  const { shape, dtype } = meta;
+  const storage = new Storage(device, numel(shape) * dtypeSize(dtype));
+  // inference may answer with an input: its memory must not live as long as the result
+  const own = meta instanceof Tensor ? meta.meta : meta;
+  return new Tensor(storage, shape, contiguousStrides(shape), 0, dtype, own);
 }

@@ -31,24 +31,33 @@ export function register(def: RawDef): unknown {
   if (ops.has(def.name)) throw new GradproofError('ERR_OP', `op '${def.name}' is declared twice`);
   const record = toRecord(def);
   ops.set(def.name, record);
-  const call = (...args: unknown[]): unknown => {
-    const parsed = parseCall(record, args);
-    return publicResult(record, dispatch(record, parsed.inputs, parsed.attrs, parsed.device), parsed.requiresGrad);
-  };
   const named = (inputs: Readonly<Record<string, Slot>>, attrs: Attributes | undefined): unknown => {
-    const list: Slot[] = record.inputs.map(({ name }) => inputs[name]);
+    const list = new Array<Slot>(record.inputs.length);
+    for (let i = 0; i < list.length; i++) list[i] = inputs[record.inputs[i]!.name];
     const outputs = dispatch(record, list, parseCall.attributes(record, attrs), undefined);
-    const result: Record<string, Slot> = {};
-    record.outputs.forEach(({ name }, i) => (result[name] = outputs[i]));
-    return result;
+    return byName(record, outputs, record.outputs.length);
   };
-  const op = Object.assign(call, { named, record });
+  const op = Object.assign((...args: unknown[]): unknown => call(record, args), { named, record });
   functions.set(record.camel, op);
-  installMethod(record, call);
+  installMethod(record);
   return op;
 }
 
-function installMethod(record: OpRecord, call: (...args: unknown[]) => unknown): void {
+/** A call as a user writes it: inputs, positional attributes, options. */
+function call(record: OpRecord, args: readonly unknown[]): unknown {
+  const parsed = parseCall(record, args);
+  const outputs = dispatch(record, parsed.inputs, parsed.attrs, parsed.device);
+  if (parsed.requiresGrad) for (const out of outputs) if (isTensor(out)) out.requiresGrad = true;
+  return record.visible === 1 ? outputs[0] : byName(record, outputs, record.visible);
+}
+
+function byName(record: OpRecord, outputs: Inputs, count: number): Record<string, Slot> {
+  const result: Record<string, Slot> = {};
+  for (let i = 0; i < count; i++) result[record.outputs[i]!.name] = outputs[i];
+  return result;
+}
+
+function installMethod(record: OpRecord): void {
   if (record.receiver < 0) return;
   if (record.camel in Tensor.prototype) {
     throw new GradproofError('ERR_OP', `op '${record.name}' would replace the Tensor method '${record.camel}'`);
@@ -57,20 +66,12 @@ function installMethod(record: OpRecord, call: (...args: unknown[]) => unknown):
   const method =
     at === 0
       ? function (this: Tensor, ...args: unknown[]) {
-          return call(this, ...args);
+          return call(record, [this, ...args]);
         }
       : function (this: Tensor, ...args: unknown[]) {
-          return call(...args.slice(0, at), this, ...args.slice(at));
+          return call(record, [...args.slice(0, at), this, ...args.slice(at)]);
         };
   Object.defineProperty(Tensor.prototype, record.camel, { value: method, writable: true, configurable: true });
-}
-
-function publicResult(record: OpRecord, outputs: Inputs, requiresGrad: boolean): unknown {
-  if (requiresGrad) for (const out of outputs) if (isTensor(out)) out.requiresGrad = true;
-  if (record.visible === 1) return outputs[0];
-  const result: Record<string, Slot> = {};
-  for (let i = 0; i < record.visible; i++) result[record.outputs[i]!.name] = outputs[i];
-  return result;
 }
 
 function toRecord(def: RawDef): OpRecord {
@@ -101,7 +102,8 @@ function toRecord(def: RawDef): OpRecord {
   const { gradient } = def;
   if (gradient.kind === 'none' && gradient.because.trim() === '') bad("a gradient of kind 'none' needs its reason");
   if (gradient.kind === 'reference' && def.reference === undefined) bad("gradient 'reference' needs a reference");
-  const saves = neededNames(gradient, inputs).map((name) => {
+  const saved = neededNames(gradient, inputs);
+  const saves = saved.map((name) => {
     const input = position(name);
     if (input >= 0) return input;
     const out = outputs.findIndex((o) => o.name === name);
@@ -116,6 +118,7 @@ function toRecord(def: RawDef): OpRecord {
     inputs,
     key: def.keyed === undefined ? inputs.findIndex(keysByDefault) : position(def.keyed),
     rng,
+    condition: position('condition'),
     attrs,
     defaults: Object.freeze(Object.fromEntries(attrs.map(({ name, spec }) => [name, attributes.fallbackOf(spec)]))),
     positional: def.positional ?? [],
@@ -132,7 +135,9 @@ function toRecord(def: RawDef): OpRecord {
     reference: def.reference?.bind(def),
     view: def.view?.bind(def),
     gradient,
+    differentiable: gradient.kind !== 'none',
     saves,
+    saved,
     samples: def.samples.bind(def),
     rows: [],
   };
@@ -141,7 +146,7 @@ function toRecord(def: RawDef): OpRecord {
 type Input = OpRecord['inputs'][number];
 
 /** What a node keeps: a rule's needs, or every input where the reference will be differentiated. */
-export function neededNames(gradient: OpRecord['gradient'], inputs: readonly Input[]): readonly string[] {
+function neededNames(gradient: OpRecord['gradient'], inputs: readonly Input[]): readonly string[] {
   if (gradient.kind === 'rule') return gradient.needs;
   return gradient.kind === 'reference' ? inputs.map(({ name }) => name) : [];
 }

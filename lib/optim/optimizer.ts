@@ -29,13 +29,21 @@ export interface StepOptions {
   readonly skip?: Tensor | undefined;
 }
 
-/** The parameters of a group that have a gradient, side by side. */
+/** Parameters of a group that have a gradient, side by side. */
 export interface Active {
-  readonly params: Tensor[];
-  readonly grads: Tensor[];
-  readonly steps: Tensor[];
+  readonly params: readonly Tensor[];
+  readonly grads: readonly Tensor[];
+  readonly steps: readonly Tensor[];
   /** The tensors of one kind of state, in the order of `params`; empty where the group has none. */
-  state(name: string): Tensor[];
+  state(name: string): readonly Tensor[];
+}
+
+/** Entries side by side; where every parameter has a gradient, step after step takes the same ones. */
+interface Columns {
+  readonly entries: readonly Entry[];
+  readonly params: readonly Tensor[];
+  readonly steps: readonly Tensor[];
+  readonly states: ReadonlyMap<string, readonly Tensor[]>;
 }
 
 interface Entry {
@@ -54,6 +62,8 @@ export abstract class Optimizer<
 > {
   readonly groups: readonly ParamGroup<H>[];
   readonly #entries: readonly (readonly Entry[])[];
+  /** Per group, as many parameters as fit one call. */
+  readonly #columns: readonly (readonly Columns[])[];
 
   /** `settle` turns a group's options into checked hyper-parameters; `names` says which state they need. */
   protected constructor(
@@ -82,6 +92,10 @@ export abstract class Optimizer<
       return new ParamGroup(lr, hyper, device, tensors);
     });
     this.#entries = entries;
+    this.#columns = entries.map((list) => {
+      const starts = Array.from({ length: Math.ceil(list.length / CALL_LIMIT) }, (_, i) => i * CALL_LIMIT);
+      return starts.map((from) => sideBySide(list.slice(from, from + CALL_LIMIT)));
+    });
     if (seen.size === 0) throw refuse(this.constructor.name, 'there is no parameter to optimise');
   }
 
@@ -92,9 +106,9 @@ export abstract class Optimizer<
   step(options: StepOptions = {}): void {
     noGrad(() => {
       this.groups.forEach((group, index) => {
-        const ready = this.#entries[index]!.filter(({ tensor }) => gradientOf(tensor) !== null);
-        for (let from = 0; from < ready.length; from += CALL_LIMIT) {
-          this.update(gather(ready.slice(from, from + CALL_LIMIT)), group, options);
+        for (const columns of this.#columns[index]!) {
+          const active = activeOf(columns);
+          if (active.params.length > 0) this.update(active, group, options);
         }
       });
     });
@@ -191,19 +205,26 @@ function makeEntry(name: string, tensor: Tensor, kinds: readonly string[]): Entr
   };
 }
 
-function gather(entries: readonly Entry[]): Active {
-  const active: Active = {
-    params: [],
-    grads: [],
-    steps: [],
-    state: (name) => entries.flatMap(({ state }) => state[name] ?? []),
+function sideBySide(entries: readonly Entry[]): Columns {
+  const kinds = new Set(entries.flatMap(({ state }) => Object.keys(state)));
+  return {
+    entries,
+    params: entries.map(({ tensor }) => tensor),
+    steps: entries.map(({ step }) => step),
+    states: new Map([...kinds].map((kind) => [kind, entries.flatMap(({ state }) => state[kind] ?? [])])),
   };
-  for (const { tensor, step } of entries) {
+}
+
+/** Those with a gradient. */
+function activeOf(columns: Columns): Active {
+  const grads: Tensor[] = [];
+  for (const tensor of columns.params) {
     const gradient = gradientOf(tensor);
-    if (gradient === null) continue;
-    active.params.push(tensor);
-    active.grads.push(gradient);
-    active.steps.push(step);
+    if (gradient !== null) grads.push(gradient);
   }
-  return active;
+  const { params, steps, states } =
+    grads.length === columns.params.length
+      ? columns
+      : sideBySide(columns.entries.filter(({ tensor }) => gradientOf(tensor) !== null));
+  return { params, grads, steps, state: (name) => states.get(name) ?? [] };
 }

@@ -7,6 +7,6 @@ export function rebind(target: Tensor, source: Tensor): void {
   const { storage, shape, stride, offset, dtype } = source;
   // A graph that saved `target` holds this object: its version must not look like the one that was saved.
   storage.version = Math.max(storage.version, target.storage.version) + 1;
-  Object.assign(target, { storage, shape, stride, offset, dtype, layout: 0 });
+  Object.assign(target, { storage, shape, stride, offset, dtype, layout: 0, known: null });
   bindingChanged();
 }

@@ -178,6 +178,7 @@ export function resolveShape(target: Shape, count: number, op?: string): number[
  * allow it (the caller then copies). Runs of axes that lie one after the other in memory are cut anew, from the last.
  */
 export function viewStrides(shape: Shape, strides: readonly number[], target: Shape): number[] | undefined {
+  if (isContiguous(shape, strides)) return contiguousStrides(target);
   const kept = shape.map((_, i) => i).filter((i) => shape[i] !== 1);
   if (numel(shape) === 0 || kept.length === 0) return contiguousStrides(target);
   const result = new Array<number>(target.length).fill(1);

@@ -17,6 +17,12 @@ export interface GradNode {
   readonly released: boolean;
 }
 
+/** Shape and dtype without the memory: what inference works on, and what a graph may keep. */
+export interface Meta {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
 /** Number of axes as a tuple type: `a.dims(2)` is typed `[number, number]`. */
 export type Dims<N extends number, R extends number[] = []> = number extends N
   ? number[]
@@ -46,14 +52,28 @@ export class Tensor {
   /** @internal */ hooks: TensorHook[] | null = null;
   /** @internal Keep `.grad` although this is not a leaf. */ retains = false;
   /** @internal 0 unknown, 1 contiguous, 2 not. */ private layout: 0 | 1 | 2 = 0;
-  readonly [BRAND] = true;
+  /** @internal */ private known: Meta | null;
+  declare readonly [BRAND]: true;
 
-  constructor(storage: Storage, shape: Shape, stride: readonly number[], offset: number, dtype: DType) {
+  constructor(
+    storage: Storage,
+    shape: Shape,
+    stride: readonly number[],
+    offset: number,
+    dtype: DType,
+    meta: Meta | null = null,
+  ) {
     this.storage = storage;
     this.shape = shape;
     this.stride = stride;
     this.offset = offset;
     this.dtype = dtype;
+    this.known = meta;
+  }
+
+  /** @internal Shape and dtype as an object of their own, made once. */
+  get meta(): Meta {
+    return (this.known ??= { shape: this.shape, dtype: this.dtype });
   }
 
   /** 'cpu', 'cuda', 'cuda:1'. */
@@ -126,6 +146,8 @@ export class Tensor {
     });
   }
 }
+
+Object.defineProperty(Tensor.prototype, BRAND, { value: true });
 
 if ('dispose' in Symbol) {
   Object.defineProperty(Tensor.prototype, Symbol.dispose, {
