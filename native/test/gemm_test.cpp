@@ -310,6 +310,48 @@ void large_cases() {
   }
 }
 
+// The ways a large product chooses by its layout: computed as its transpose (A · Bᵀ with few rows; rows of B a whole
+// number of pages apart or not), B packed once with A read in place or packed by each tile, one or several blocks of K.
+template <class T>
+void large_layouts() {
+  struct Shape {
+    int64_t m, n, k;
+    int a_layout, b_layout;
+  };
+  const int64_t page = 4096 / static_cast<int64_t>(sizeof(T));
+  const Shape shapes[] = {
+      {70, 333, 257, 0, 1},  {131, 97, 390, 1, 1},     {45, 120, page, 0, 1}, {384, 150, 97, 0, 1},
+      {385, 150, 97, 0, 1},  {400, 768, 33, 1, 0},     {400, 530, 40, 0, 0},  {200, 66, 770, 1, 0},
+      {65, 130, 770, 0, 0},  {97, 65, 2 * page, 0, 0}, {100, 700, 100, 1, 0}, {63, 1100, 70, 1, 1},
+      {130, 33, 1000, 2, 0}, {64, 100, 1000, 0, 2},
+  };
+  int turn = 0;
+  for (const Shape &s : shapes) {
+    Case c;
+    c.m = s.m;
+    c.n = s.n;
+    c.k = s.k;
+    c.a_layout = s.a_layout;
+    c.b_layout = s.b_layout;
+    c.threads = static_cast<int>(pick({1, 2, 3, 7}));
+    check<T>(c);
+    turn++;
+    c.threads = static_cast<int>(pick({1, 2, 3, 7}));
+    c.bias = turn % 2 == 0;
+    c.row_bias = turn % 4 == 0;
+    c.residual = turn % 3 == 0;
+    c.pre = turn % 3 == 1;
+    c.activation = turn % 5;
+    c.alpha = turn % 4 == 1 ? 0.375 : 1.0;
+    c.accumulate = turn % 2 == 1;
+    c.shift = turn % 3;
+    c.padding = s.k % page == 0 ? 0 : turn % 4;
+    c.transposed_c = turn % 7 == 0;
+    c.special = turn % 5 == 0;
+    check<T>(c);
+  }
+}
+
 // A thread count raised after the scratch was sized must not overrun it.
 void raised_thread_count() {
   const int64_t m = 200, n = 200, k = 200;
@@ -339,6 +381,10 @@ int run_tests(int scale) {
   large_cases<double>();
   large_cases<f16>();
   large_cases<bf16>();
+  large_layouts<float>();
+  large_layouts<double>();
+  large_layouts<f16>();
+  large_layouts<bf16>();
   raised_thread_count();
   printf("%s: %d cases, %d failures\n", GP_ISA_NAME, cases, failures);
   return failures == 0 ? 0 : 1;

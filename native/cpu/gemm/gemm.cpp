@@ -8,6 +8,7 @@
 // Which elements share a tile never changes an element's bits: README.md, "Bits".
 #include "gemm.h"
 
+#include "ahead.h"
 #include "plan.h"
 
 namespace gp::GP_ISA {
@@ -33,9 +34,9 @@ struct Strips {
 
 template <class P>
 struct Tile {
-  Strips block;            // the rows that `packed` counts from
-  int64_t strip0, strip1;  // of the block
-  int64_t j0, j1;
+  Strips block;                        // the rows that `packed` counts from
+  int64_t strip0, strip1;              // of the block
+  int64_t j0, j1, cols;                // of C: cols
   int64_t k0, k1;                      // one chunk
   bool first, last;                    // chunk of K
   const typename P::Packed *packed;    // shared A of this chunk, or null
@@ -43,6 +44,7 @@ struct Tile {
   typename P::Sum *totals;  // where finished chunks are added up, at the tile's corner; C when the plan is plain
   int64_t totals_row;
   char *scratch;
+  int64_t next_i, next_j0;  // where this thread's next tile probably begins; next_j0 >= cols: there is none
 };
 
 // to = total + chunk
@@ -63,12 +65,65 @@ void add_tile(const Sum *chunk, int64_t chunk_row, const Sum *total, int64_t tot
 template <class P>
 void pack_block(const Operands<P> &o, int64_t k, int64_t depth, int64_t j0, int64_t j1, typename P::Packed *to) {
   constexpr int N = Vec<typename P::Sum>::N, NR = N * kTileVectors;
-  const int64_t units = P::units(depth), step = o.b_col == 1 ? 8 : depth;
+  const int64_t units = P::units(depth), step = o.b_col == 1 ? 16 : depth;
   for (int64_t d = 0; d < depth; d += step) {
+    if (step < depth) {
+      Ahead rows;
+      rows.aim(o.b + (k + d + step) * o.b_row + j0, step, (j1 - j0) * static_cast<int64_t>(sizeof(*o.b)),
+               o.b_row * static_cast<int64_t>(sizeof(*o.b)), 1);
+      rows.now();
+    }
     for (int64_t j = j0; j < j1; j += NR) {
       const int count = static_cast<int>(min64(NR, j1 - j)), width = static_cast<int>(round_up(count, N));
       P::pack(to + (j - j0) * units + P::units(d) * width, width, o.b + (k + d) * o.b_row + j * o.b_col, o.b_col,
               o.b_row, min64(step, depth - d), count);
+    }
+  }
+}
+
+// Packs columns [k, k + depth) of the strips [s0, s1) of A. Where rows stand side by side it goes a few k at a time
+// through all strips, as above.
+template <class P>
+void pack_rows(const Operands<P> &o, const Strips &block, int64_t s0, int64_t s1, int64_t k, int64_t depth,
+               typename P::Packed *to) {
+  constexpr int64_t kOperand = sizeof(typename P::Type);
+  const bool along = o.a_row == 1;
+  const int64_t units = P::units(depth), step = along ? 32 : depth, first = block.begin(s0);
+  for (int64_t d = 0; d < depth; d += step) {
+    const typename P::Type *from = o.a + block.first * o.a_row + (k + d) * o.a_col;
+    if (along) {
+      Ahead next;
+      next.aim(from + first + step * o.a_col, step, (block.begin(s1) - first) * kOperand, o.a_col * kOperand, 1);
+      next.now();
+    }
+    for (int64_t s = s0; s < s1; s++) {
+      const int64_t r = block.begin(s);
+      const int rows = static_cast<int>(block.begin(s + 1) - r);
+      P::pack(to + (r - first) * units + P::units(d) * rows, rows, from + r * o.a_row, o.a_row, o.a_col,
+              min64(step, depth - d), rows);
+    }
+  }
+}
+
+// The finished sums of a turned tile, rows x cols of Cᵀ: transposed block by block, then finished as rows of C.
+template <class P>
+void finish_turned(const Operands<P> &o, const typename P::Sum *sums, int64_t sums_row, int64_t rows, int64_t cols,
+                   int64_t i0, int64_t j0) {
+  using Sum = typename P::Sum;
+  constexpr int N = Vec<Sum>::N, kWidth = 96;
+  alignas(64) Sum block[N * kWidth];
+  for (int64_t c = 0; c < cols; c += N) {
+    for (int64_t from = 0; from < rows; from += kWidth) {
+      const int width = static_cast<int>(min64(kWidth, rows - from));
+      for (int r = 0; r < width; r += N) {
+        typename Vec<Sum>::V v[N];
+#pragma GCC unroll 16
+        for (int i = 0; i < N; i++) v[i] = load(sums + (from + r + i) * sums_row + c);
+        transpose_lanes<N>(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < N; i++) store(block + i * kWidth + r, v[i]);
+      }
+      finish_tile(o.finish, block, kWidth, static_cast<int>(min64(N, cols - c)), width, j0 + c, i0 + from);
     }
   }
 }
@@ -82,76 +137,131 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   Packed *const own_a = reinterpret_cast<Packed *>(t.scratch);
   Packed *const own_b = reinterpret_cast<Packed *>(t.scratch + plan.slot_a);
   Sum *const own_sums = reinterpret_cast<Sum *>(t.scratch + plan.slot_a + plan.slot_b);
-  const int64_t row0 = t.block.begin(t.strip0);
+  const int64_t row0 = t.block.begin(t.strip0), col_tiles = ceil_div(t.j1 - t.j0, NR);
+  const bool rows_of_a = !plan.pack_a && o.a_col == 1;
+  const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
+  const int64_t strips = t.strip1 - t.strip0, tile_rows = t.block.begin(t.strip1) - row0;
+  constexpr int64_t kOperand = sizeof(typename P::Type), kGroup = 8;
+  Ahead next_a, next_b, next_c;
   MicroJob<Sum, Packed> job;
   memset(&job, 0, sizeof job);
+  // A micro-kernel's prefetches, one per kFetchSteps steps; where there is nothing to fetch, something at hand.
+  const void *fetches[P::kDepth / kFetchSteps + 1], **fetched = fetches;
+  job.fetch = fetches;
   int64_t k = t.k0;
   do {
     const int64_t depth = min64(plan.depth, t.k1 - k), units = P::units(depth);
     const bool opening = k == t.k0, closing = k + depth >= t.k1;
     job.k = units;
+    const void **const fetches_end = fetches + units / kFetchSteps;
+    for (const void **rest = fetches; rest < fetches_end; rest++) *rest = &job;
+    fetched = fetches;
     const Packed *b = own_b;
     if (t.packed_b != nullptr) {
       b = t.packed_b + plan.tile_cols * P::units(k - t.k0);
     } else if (plan.pack_b) {
       pack_block<P>(o, k, depth, t.j0, t.j1, own_b);
-    }
-    for (int64_t s = t.strip0; s < t.strip1; s++) {
-      const int64_t r = t.block.begin(s), i = t.block.first + r;
-      const int rows = static_cast<int>(t.block.begin(s + 1) - r);
-      if (t.packed != nullptr) {
-        job.a = t.packed + t.block.count * P::units(k - t.k0) + r * units;
-        job.a_row = 1;
-        job.a_col = rows;
-      } else if (plan.pack_a) {
-        Packed *strip = own_a + (r - row0) * units;
-        P::pack(strip, rows, o.a + i * o.a_row + k * o.a_col, o.a_row, o.a_col, depth, rows);
-        job.a = strip;
-        job.a_row = 1;
-        job.a_col = rows;
-      } else if constexpr (P::kInPlace) {
-        job.a = o.a + i * o.a_row + k * o.a_col;
-        job.a_row = o.a_row;
-        job.a_col = o.a_col;
+      const int64_t next_k = closing ? t.k0 : k + depth, next_j = closing ? t.next_j0 : t.j0;
+      const typename P::Type *next = o.b + next_k * o.b_row + next_j * o.b_col;
+      const int64_t width = min64(t.j1 - t.j0, t.cols - next_j);
+      if (plan.large && o.b_col == 1) {
+        next_b.aim(next, depth, width * kOperand, o.b_row * kOperand, strips * col_tiles);
+      } else if (plan.large && o.b_row == 1) {
+        next_b.aim(next, width, depth * kOperand, o.b_col * kOperand, strips * col_tiles);
       }
-      for (int64_t j = t.j0; j < t.j1; j += NR) {
-        const int cols = static_cast<int>(min64(NR, t.j1 - j)), vectors = (cols + N - 1) / N;
-        job.last = cols - (vectors - 1) * N;
-        if (plan.pack_b) {
-          job.b = b + (j - t.j0) * units;
-          job.b_row = vectors * N;
+    }
+    if (plan.pack_a && t.packed == nullptr) pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, own_a);
+    if (plan.large && t.packed == nullptr && (plan.pack_a || plan.turned)) {  // A's part of the next block
+      const typename P::Type *next = closing ? o.a + t.next_i * o.a_row + t.k0 * o.a_col
+                                             : o.a + (t.block.first + row0) * o.a_row + (k + depth) * o.a_col;
+      if (closing && t.next_j0 >= t.cols) {
+      } else if (o.a_col == 1) {
+        next_a.aim(next, tile_rows, depth * kOperand, o.a_row * kOperand, strips * col_tiles);
+      } else if (o.a_row == 1) {
+        next_a.aim(next, depth, tile_rows * kOperand, o.a_col * kOperand, strips * col_tiles);
+      }
+    }
+    if (plan.turned && closing) {  // rows of C, which is written transposed
+      const Finish<typename P::Type, Sum> &f = o.finish;
+      next_c.aim(static_cast<const typename P::Type *>(f.c) + t.j0 * f.c_row + t.block.first + row0, t.j1 - t.j0,
+                 tile_rows * kOperand, f.c_row * kOperand, strips * col_tiles);
+    }
+    // Groups of columns of which B's panels stay in L2 while the strips pass.
+    for (int64_t group = t.j0; group < t.j1; group += kGroup * NR) {
+      const int64_t group_end = min64(t.j1, group + kGroup * NR);
+      for (int64_t s = t.strip0; s < t.strip1; s++) {
+        const int64_t r = t.block.begin(s), i = t.block.first + r;
+        const int rows = static_cast<int>(t.block.begin(s + 1) - r);
+        if (plan.pack_a) {
+          job.a = t.packed != nullptr ? t.packed + t.block.count * P::units(k - t.k0) + r * units
+                                      : own_a + (r - row0) * units;
+          job.a_step = rows;
         } else if constexpr (P::kInPlace) {
-          job.b = o.b + k * o.b_row + j;
-          job.b_row = o.b_row;
+          job.a = o.a + i * o.a_row + k * o.a_col;
+          job.a_step = rows_of_a ? o.a_row : o.a_col;
+          if (plan.copy_row > 0) {  // a copy side by side: rows whole pages apart evict each other
+            if (group == t.j0)
+              for (int x = 0; x < rows; x++)
+                memcpy(own_a + (r - row0 + x) * plan.copy_row, job.a + x * o.a_row,
+                       static_cast<size_t>(depth) * sizeof(Packed));
+            job.a = own_a + (r - row0) * plan.copy_row;
+            job.a_step = plan.copy_row;
+          }
         }
-        // Where this chunk's chain lives between blocks of K.
-        Sum *total = t.totals == nullptr ? nullptr : t.totals + (r - row0) * t.totals_row + (j - t.j0);
-        Sum *sums;
-        int64_t sums_row;
-        const bool fold = !t.first;
-        if (!fold && total != nullptr) {
-          sums = total;
-          sums_row = t.totals_row;
-        } else {
-          sums = own_sums + (r - row0) * plan.tile_cols + (j - t.j0);
-          sums_row = plan.tile_cols;
+        for (int64_t j = group; j < group_end; j += NR) {
+          const int cols = static_cast<int>(min64(NR, t.j1 - j)), vectors = (cols + N - 1) / N;
+          job.last = cols - (vectors - 1) * N;
+          if (plan.pack_b) {
+            job.b = b + (j - t.j0) * units;
+            job.b_row = vectors * N;
+          } else if constexpr (P::kInPlace) {
+            job.b = o.b + k * o.b_row + j;
+            job.b_row = o.b_row;
+          }
+          // Where this chunk's chain lives between blocks of K.
+          Sum *total = t.totals == nullptr ? nullptr : t.totals + (r - row0) * t.totals_row + (j - t.j0);
+          Sum *sums;
+          int64_t sums_row;
+          const bool fold = !t.first;
+          if (!fold && total != nullptr) {
+            sums = total;
+            sums_row = t.totals_row;
+          } else {
+            sums = own_sums + (r - row0) * plan.tile_cols + (j - t.j0);
+            sums_row = plan.tile_cols;
+          }
+          const bool to_corner = closing && !plan.turned && (fold || (t.last && !plan.plain));
+          job.cin = opening ? nullptr : sums;
+          job.cin_row = sums_row;
+          job.cout = to_corner ? corner : sums;
+          job.cout_row = to_corner ? NR : sums_row;
+          if (plan.large) {
+            const void **fetch = next_b.list(fetches, fetches_end);
+            fetch = next_a.list(fetch, fetches_end);
+            fetch = next_c.list(fetch, fetches_end);
+            if (!opening) {  // the next tile's partial sums: it waits for them before its first product
+              const Sum *next = j + NR < group_end ? sums + NR : sums + rows * sums_row - (j - group);
+              for (int x = 0; x < rows && fetch + 2 <= fetches_end; x++) {
+                *fetch++ = next + x * sums_row;
+                *fetch++ = next + x * sums_row + NR - 1;
+              }
+            }
+            for (const void **rest = fetch; rest < fetched; rest++) *rest = &job;  // what the last call left
+            fetched = fetch;
+          }
+          P::kernel(reading, vectors, rows)(&job);
+          if (!to_corner) continue;
+          const bool finish = t.last && !plan.plain;
+          if (fold) {
+            add_tile(corner, NR, total, t.totals_row, rows, cols, finish ? corner : total, finish ? NR : t.totals_row);
+          }
+          if (finish) finish_tile(o.finish, corner, NR, rows, cols, i, j);
         }
-        const bool to_corner = closing && (fold || (t.last && !plan.plain));
-        job.cin = opening ? nullptr : sums;
-        job.cin_row = sums_row;
-        job.cout = to_corner ? corner : sums;
-        job.cout_row = to_corner ? NR : sums_row;
-        P::kernel(plan.pack_a && plan.pack_b, vectors, rows)(&job);
-        if (!to_corner) continue;
-        const bool finish = t.last && !plan.plain;
-        if (fold) {
-          add_tile(corner, NR, total, t.totals_row, rows, cols, finish ? corner : total, finish ? NR : t.totals_row);
-        }
-        if (finish) finish_tile(o.finish, corner, NR, rows, cols, i, j);
       }
     }
     k += depth;
   } while (k < t.k1);
+  if (plan.turned) finish_turned(o, own_sums, plan.tile_cols, tile_rows, t.j1 - t.j0, t.block.first + row0, t.j0);
 }
 
 // ---- one product
@@ -223,6 +333,8 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
     t.j0 = col * plan.tile_cols;
     t.j1 = min64(g.n, t.j0 + plan.tile_cols);
     t.packed = t.packed_b = nullptr;
+    t.next_i = 0;
+    t.next_j0 = t.cols = g.n;
     t.scratch = scratch + plan.slot * static_cast<size_t>(slot);
     t.totals = nullptr;
     t.totals_row = 0;
@@ -249,8 +361,9 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
 template <class P>
 void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, int64_t n, int64_t k0, int64_t k1,
                  typename P::Packed *a, typename P::Packed *b, bool serial) {
-  constexpr int64_t kStripsPerTask = 4, kColumns = kStripsPerTask * Vec<typename P::Sum>::N * kTileVectors;
-  const int64_t groups_a = plan.pack_a ? ceil_div(block.strips, kStripsPerTask) : 0;
+  constexpr int64_t kColumns = 4 * Vec<typename P::Sum>::N * kTileVectors;
+  const int64_t per_task = o.a_row == 1 ? 8 : 4;
+  const int64_t groups_a = plan.shared_a > 0 ? ceil_div(block.strips, per_task) : 0;
   const int64_t groups_b = plan.share_b ? ceil_div(n, kColumns) : 0, groups = groups_a + groups_b;
   if (groups == 0) return;
   auto body = [&](int64_t task, int) {
@@ -260,13 +373,8 @@ void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, in
       const int64_t j = (group - groups_a) * kColumns;
       return pack_block<P>(o, k, depth, j, min64(n, j + kColumns), b + plan.tile_cols * P::units(k - k0) + j * units);
     }
-    const int64_t s0 = group * kStripsPerTask, s1 = min64(block.strips, s0 + kStripsPerTask);
-    for (int64_t s = s0; s < s1; s++) {
-      const int64_t r = block.begin(s);
-      const int rows = static_cast<int>(block.begin(s + 1) - r);
-      P::pack(a + block.count * P::units(k - k0) + r * units, rows, o.a + (block.first + r) * o.a_row + k * o.a_col,
-              o.a_row, o.a_col, depth, rows);
-    }
+    const int64_t s0 = group * per_task, s1 = min64(block.strips, s0 + per_task);
+    pack_rows<P>(o, block, s0, s1, k, depth, a + block.count * P::units(k - k0) + block.begin(s0) * units);
   };
   run(serial, ceil_div(k1 - k0, plan.depth) * groups, body);
 }
@@ -279,6 +387,7 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
   Packed *const packed_b = reinterpret_cast<Packed *>(workspace + plan.shared_a);
   Sum *const totals = reinterpret_cast<Sum *>(workspace + plan.shared_a + plan.shared_b);
   char *const scratch = workspace + plan.shared_a + plan.shared_b + plan.totals;
+  const int threads = serial ? 1 : thread_count();
   for (int64_t row = 0; row < g.m; row += plan.block_rows) {
     const Strips block = strips(row, min64(plan.block_rows, g.m - row));
     const int64_t strips_per_tile = ceil_div(block.strips, plan.row_tiles);
@@ -293,11 +402,15 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
         if (t.strip0 >= t.strip1) return;
         t.j0 = tile / plan.row_tiles * plan.tile_cols;
         t.j1 = min64(g.n, t.j0 + plan.tile_cols);
+        t.cols = g.n;
+        const int64_t next = tile + threads, next_strip = next % plan.row_tiles * strips_per_tile;
+        t.next_j0 = next / plan.row_tiles * plan.tile_cols;
+        t.next_i = block.first + block.begin(min64(block.strips, next_strip));
         t.k0 = k0;
         t.k1 = k1;
         t.first = chunk == 0;
         t.last = chunk == plan.chunks - 1;
-        t.packed = plan.pack_a ? packed : nullptr;
+        t.packed = plan.shared_a > 0 ? packed : nullptr;
         t.packed_b = plan.share_b ? packed_b : nullptr;
         t.scratch = scratch + plan.slot * static_cast<size_t>(slot);
         t.totals = nullptr;
@@ -322,8 +435,10 @@ GP_INLINE size_t plan_size(const Plan &plan, int threads) {
 }
 
 template <class P>
-int32_t product(const GemmArgs &g, void *workspace, size_t size) {
-  const Plan plan = make_plan<P>(g);
+int32_t product(const GemmArgs &given, void *workspace, size_t size) {
+  const bool turned = turns<P>(given);
+  const GemmArgs g = turned ? turn(given) : given;
+  const Plan plan = make_plan<P>(g, turned);
   bool serial = plan.batches * g.m * g.n * max64(g.k, 1) < kSerialMacs;
   if (!serial) serial = plan_size(plan, thread_count()) > size;
   if (plan_size(plan, 1) > size) return GP_BAD_ARGUMENT;
@@ -340,7 +455,8 @@ int32_t product(const GemmArgs &g, void *workspace, size_t size) {
 
 template <class P>
 size_t product_size(const GemmArgs &g, int threads) {
-  return plan_size(make_plan<P>(g), threads);
+  const bool turned = turns<P>(g);
+  return plan_size(make_plan<P>(turned ? turn(g) : g, turned), threads);
 }
 
 bool is_empty(const GemmArgs &g) {

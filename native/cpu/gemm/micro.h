@@ -10,15 +10,16 @@ namespace gp::GP_ISA {
 template <class T, class Packed>
 struct MicroJob {
   int64_t k;
-  const Packed *a;  // element (i, k) at a[i * a_row + k * a_col]; packed: a_row 1, a_col = rows
-  int64_t a_row, a_col;
+  const Packed *a;  // element (i, k) at a[i + k * a_step], or in rows at a[i * a_step + k]; packed: a_step = rows
+  int64_t a_step;
   const Packed *b;  // row k at b[k * b_row]; packed: b_row = vectors * lanes, zero-padded
   int64_t b_row;
   const T *cin;  // null: start from zero
   int64_t cin_row;
   T *cout;
   int64_t cout_row;
-  int last;  // lanes of the last vector that exist: no load or store goes beyond
+  const void *const *fetch;  // k / kFetchSteps addresses to prefetch on the way
+  int last;                  // lanes of the last vector that exist: no load or store goes beyond
 };
 
 template <class T, class Packed>
@@ -30,10 +31,14 @@ constexpr int kTileRows = 12;  // 12 x 2 accumulators of 32 registers
 constexpr int kTileRows = 6;  // 6 x 2 of 16
 #endif
 constexpr int kTileVectors = 2;
+constexpr int kFetchSteps = 4;  // also the unrolling
 
-// [0: strided operands, 1: packed][vectors][rows]
-extern const MicroFn<float, float> kMicroF32[2][3][kTileRows + 1];
-extern const MicroFn<double, double> kMicroF64[2][3][kTileRows + 1];
+// How a micro-kernel reads its operands; of A and B one word each.
+enum Reading { kColumnsOfA = 0, kRowsOfA = 1, kStridedB = 0, kPackedB = 2 };
+
+// [Reading][vectors][rows]
+extern const MicroFn<float, float> kMicroF32[4][3][kTileRows + 1];
+extern const MicroFn<double, double> kMicroF64[4][3][kTileRows + 1];
 #if defined(__AVX512F__)
 // a and b hold pairs of bf16 along k; k counts pairs. Call only when has_avx512_bf16().
 extern const MicroFn<float, uint32_t> kMicroBf16[3][kTileRows + 1];
@@ -41,13 +46,23 @@ extern const MicroFn<float, uint32_t> kMicroBf16[3][kTileRows + 1];
 
 namespace {
 
-template <int MR, class T, int NV, bool P>
+template <int MR, class T, int NV, int R>
 __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
   using V = typename Vec<T>::V;
   constexpr int N = Vec<T>::N;
+  constexpr bool kRows = (R & kRowsOfA) != 0, kWhole = (R & kPackedB) != 0;
+  constexpr int kBases = kRows ? (MR + 2) / 3 : 1;
   V acc[MR][NV];
-  const T *a = job->a, *b = job->b;
-  const int64_t a_row = P ? 1 : job->a_row, a_col = P ? MR : job->a_col, b_row = P ? NV * N : job->b_row;
+  const T *b = job->b;
+  const int64_t a_step = job->a_step * static_cast<int64_t>(sizeof(T)), b_row = kWhole ? NV * N : job->b_row;
+  // Rows of A are reached as base, base + step and base + 2 * step. The compiler would rather keep an address per row
+  // and unrolled step, and spill them: the empty assembly hides where the bases come from.
+  const char *base[kBases];
+#pragma GCC unroll 4
+  for (int i = 0; i < kBases; i++) {
+    base[i] = reinterpret_cast<const char *>(job->a) + 3 * i * a_step;
+    asm("" : "+r"(base[i]));
+  }
   const int last = job->last;
   T *out = job->cout;
   const int64_t out_row = job->cout_row;
@@ -72,19 +87,43 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
       for (int j = 0; j < NV; j++) acc[i][j] = V{};
     }
   }
-#pragma GCC unroll 4
-  for (int64_t k = job->k; k > 0; k--) {
+  auto step = [&](int ahead) __attribute__((always_inline)) {
     V bv[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) bv[j] = !P && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
+    for (int j = 0; j < NV; j++) bv[j] = !kWhole && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
-      V av = broadcast(a + i * a_row);
+      const char *p = kRows ? base[i / 3] + i % 3 * a_step : base[0] + i * static_cast<int>(sizeof(T));
+      V av = broadcast(reinterpret_cast<const T *>(p) + (kRows ? ahead : 0));
 #pragma GCC unroll 4
       for (int j = 0; j < NV; j++) acc[i][j] = fma(av, bv[j], acc[i][j]);
     }
-    a += a_col;
+    if (!kRows) {
+      base[0] += a_step;
+      asm("" : "+r"(base[0]));
+    }
     b += b_row;
+    if (!kWhole) asm("" : "+r"(b));
+  };
+  auto advance = [&](int steps) __attribute__((always_inline)) {
+    if (!kRows) return;
+#pragma GCC unroll 4
+    for (int i = 0; i < kBases; i++) {
+      base[i] += steps * static_cast<int>(sizeof(T));
+      asm("" : "+r"(base[i]));
+    }
+  };
+  const void *const *fetch = job->fetch;
+  int64_t k = job->k;
+  for (; k >= kFetchSteps; k -= kFetchSteps) {
+    __builtin_prefetch(*fetch++);
+#pragma GCC unroll 4
+    for (int s = 0; s < kFetchSteps; s++) step(s);
+    advance(kFetchSteps);
+  }
+  for (; k > 0; k--) {
+    step(0);
+    advance(1);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {

@@ -32,7 +32,21 @@ template <class D, class S>
 void pack_along(D *dst, int width, const S *src, int64_t k_stride, int64_t depth, int count) {
   constexpr int N = Vec<D>::N;
   const int64_t end = depth * width;
-  for (int64_t k = 0; k < depth; k++) {
+  int64_t whole = 0;  // rows whose stores may be whole vectors
+  if (width <= N) {
+    whole = end < N ? 0 : (end - N) / width + 1;
+    for (int64_t k = 0; k < whole; k++) store(dst + k * width, load_wide<D>(src + k * k_stride, count));
+  } else if (width <= 2 * N && count >= N) {
+    whole = end < 2 * N ? 0 : (end - 2 * N) / width + 1;
+    const int rest = count - N;
+    for (int64_t k = 0; k < whole; k++) {
+      typename Vec<D>::V v = {};
+      if (rest > 0) v = load_wide<D>(src + k * k_stride + N, rest);
+      store(dst + k * width, load_wide<D>(src + k * k_stride, N));
+      store(dst + k * width + N, v);
+    }
+  }
+  for (int64_t k = whole; k < depth; k++) {
     for (int i = 0; i < width; i += N) {
       int lanes = clamp_lanes(count - i, N);
       typename Vec<D>::V v = {};
@@ -56,7 +70,10 @@ void pack_across(D *dst, int width, const S *src, int64_t i_stride, int64_t dept
 #pragma GCC unroll 16
       for (int i = 0; i < N; i++) {
         r[i] = typename Vec<D>::V{};
-        if (i < rows) r[i] = load_wide<D>(p + i * i_stride, lanes);
+        if (i < rows) {
+          r[i] = load_wide<D>(p + i * i_stride, lanes);
+          __builtin_prefetch(p + (i + width) * i_stride, 0, 2);  // the next strip's
+        }
       }
       transpose_lanes<N>(r);
       // A strip of one block may spill into the next row, which is written later. The second block of a strip must

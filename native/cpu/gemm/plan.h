@@ -15,6 +15,7 @@ constexpr int64_t kChunk = 4096;  // part of the bits: sums of at most kChunk pr
 constexpr int64_t kSerialMacs = 100 * 1000;         // below this a second thread costs more than it brings
 constexpr int64_t kLargeMacs = 4 * 1000 * 1000;     // from here packing A once for everybody pays
 constexpr int64_t kSharedBytes = 16 * 1024 * 1024;  // of packed A at a time
+constexpr int64_t kTurnedRows = 384;                // of a product that is computed as its transpose, at most
 constexpr int64_t kSharedB = 1024 * 1024;           // a chunk of B up to here is packed once: every L2 holds it
 
 GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -36,11 +37,11 @@ struct Direct {  // f32, f64: the micro-kernels can also read the operands where
   static void pack(T *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
     pack_strip<T>(dst, width, src, i_stride, k_stride, depth, count);
   }
-  static MicroFn<T, T> kernel(bool packed, int vectors, int rows) {
+  static MicroFn<T, T> kernel(int reading, int vectors, int rows) {
     if constexpr (sizeof(T) == 4) {
-      return kMicroF32[packed][vectors][rows];
+      return kMicroF32[reading][vectors][rows];
     } else {
-      return kMicroF64[packed][vectors][rows];
+      return kMicroF64[reading][vectors][rows];
     }
   }
 };
@@ -56,7 +57,7 @@ struct Widened {  // half types: widened to f32 while packing
   static void pack(float *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
     pack_strip<float>(dst, width, src, i_stride, k_stride, depth, count);
   }
-  static MicroFn<float, float> kernel(bool, int vectors, int rows) { return kMicroF32[1][vectors][rows]; }
+  static MicroFn<float, float> kernel(int, int vectors, int rows) { return kMicroF32[kPackedB][vectors][rows]; }
 };
 
 #if defined(__AVX512F__)
@@ -71,7 +72,7 @@ struct Pairs {  // bf16 by vdpbf16ps
                    int count) {
     pack_pairs(dst, width, src, i_stride, k_stride, depth, count);
   }
-  static MicroFn<float, uint32_t> kernel(bool, int vectors, int rows) { return kMicroBf16[vectors][rows]; }
+  static MicroFn<float, uint32_t> kernel(int, int vectors, int rows) { return kMicroBf16[vectors][rows]; }
 };
 
 // CPUID leaves the virtual machine, so it is asked once.
@@ -92,12 +93,14 @@ bool has_avx512_bf16() {
 
 struct Plan {
   bool large;
-  bool plain;  // finished sums go to C as they are: partial sums may live there
+  bool turned;  // a and b have changed places: the tiles are Cᵀ's, and are transposed on their way out
+  bool plain;   // finished sums go to C as they are: partial sums may live there
   bool pack_a, pack_b, share_b;
   int64_t batches, depth, chunks;
   int64_t block_rows;  // rows of A at a time (large), all rows (small)
   int64_t tile_rows, tile_cols;
   int64_t row_tiles, col_tiles;  // per block
+  int64_t copy_row;              // turned: elements between copied rows of A
   // scratch, in bytes: [shared A][shared B][totals][per thread: A strips, B block, partial sums, totals]
   size_t shared_a, shared_b, totals, slot_a, slot_b, slot_sums, slot_totals, slot;
 };
@@ -111,8 +114,35 @@ GP_INLINE int64_t block_depth(int64_t k) {
   return blocks <= 1 ? max64(chunk, 1) : round_up(ceil_div(chunk, blocks), 16);
 }
 
+GP_INLINE bool is_large(const GemmArgs &g) {
+  constexpr int64_t NR = Vec<float>::N * kTileVectors;
+  return g.m * g.n * max64(g.k, 1) >= kLargeMacs && g.m > 4 * kTileRows && g.n > NR;
+}
+
+// A · Bᵀ with few rows: packing B would transpose every element of it for few uses. With the operands' places changed
+// the rows of B are read where they stand, A is packed once for all, and only C is transposed.
 template <class P>
-Plan make_plan(const GemmArgs &g) {
+GP_INLINE bool turns(const GemmArgs &g) {
+  return P::kInPlace && g.b.row == 1 && g.c.col == 1 && g.m <= kTurnedRows && g.k >= 64 && g.k <= kChunk &&
+         is_large(g) && g.n > 4 * kTileRows;
+}
+
+GP_INLINE GemmArgs turn(const GemmArgs &g) {
+  GemmArgs t = g;
+  t.m = g.n;
+  t.n = g.m;
+  t.a = g.b;
+  t.a.row = g.b.col;
+  t.a.col = g.b.row;
+  t.b = g.a;
+  t.b.row = g.a.col;
+  t.b.col = g.a.row;
+  return t;
+}
+
+// g: as the caller gave it, or turned.
+template <class P>
+Plan make_plan(const GemmArgs &g, bool turned) {
   using Sum = typename P::Sum;
   using Packed = typename P::Packed;
   constexpr int64_t NR = Vec<Sum>::N * kTileVectors;
@@ -120,38 +150,46 @@ Plan make_plan(const GemmArgs &g) {
   memset(&p, 0, sizeof p);
   p.batches = 1;
   for (int i = 0; i < g.batch_ndim; i++) p.batches *= g.batch_shape[i];
-  p.plain = g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
+  p.turned = turned;
+  p.plain = !turned && g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
             g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
             (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
   p.depth = block_depth<P>(g.k);
   p.chunks = max64(1, ceil_div(g.k, kChunk));
-  const int64_t macs = g.m * g.n * max64(g.k, 1), chunk = min64(g.k, kChunk);
-  p.large = macs >= kLargeMacs && g.m > 4 * kTileRows && g.n > NR;
+  const int64_t chunk = min64(g.k, kChunk);
+  p.large = turned || is_large(g);
   const bool several_blocks = chunk > p.depth;
   if (p.large) {
     const int64_t units = P::units(chunk) + 64;
     int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
     p.block_rows = ceil_div(g.m, ceil_div(g.m, rows));
-    p.tile_rows = ceil_div(p.block_rows, ceil_div(p.block_rows, 512));
+    p.tile_rows = round_up(ceil_div(p.block_rows, ceil_div(p.block_rows, 512)), kTileRows);
     const int64_t wide = 6 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
-    p.pack_a =
-        !(P::kInPlace && g.a.col == 1 && g.n <= 16 * NR && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0);
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 128);  // few rows: B is not read often enough
-    p.share_b =
-        p.pack_b && g.n <= 16 * NR && round_up(g.n, NR) * units * static_cast<int64_t>(sizeof(Packed)) <= kSharedB;
-    if (p.share_b) {
-      p.tile_rows = p.block_rows >= 16 * 96 ? 96 : 48;
+    p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) &&
+                           round_up(g.n, NR) * units * static_cast<int64_t>(sizeof(Packed)) <= kSharedB);
+    // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
+    p.pack_a = !turned && !(P::kInPlace && g.a.col == 1 && (p.share_b || g.n <= 16 * NR) &&
+                            g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0);
+    if (p.share_b) {  // a tile sees all columns: what it packs of A nobody else needs
+      p.tile_rows = p.block_rows >= 16 * 8 * kTileRows ? 8 * kTileRows : 4 * kTileRows;
+      if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
       p.tile_cols = round_up(g.n, NR);
       p.shared_b = room(p.tile_cols * units, sizeof(Packed));
+      if (turned && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
+        p.copy_row = P::units(p.depth) + 16;
+        p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
+      }
+      if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
+    } else if (p.pack_a) {
+      p.shared_a = room(p.block_rows * units, sizeof(Packed));
     }
-    if (p.pack_a) p.shared_a = room(p.block_rows * units, sizeof(Packed));
     if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
   } else {
     p.block_rows = g.m;
     const bool reused = g.n > 4 * NR && g.m > kTileRows;
-    p.pack_a = !P::kInPlace || (reused && g.a.row != 1);
+    p.pack_a = !P::kInPlace || (reused && g.a.row != 1) || (g.a.row != 1 && g.a.col != 1);
     p.pack_b = !P::kInPlace || (g.b.col != 1 && g.n > 1) || (g.m > 8 * kTileRows && g.n * g.k > 64 * 1024);
     // Tiles of about 128 k multiply-adds: small enough to share out, large enough to reuse what they pack.
     p.tile_cols = min64(round_up(g.n, NR), 8 * NR);
@@ -165,7 +203,8 @@ Plan make_plan(const GemmArgs &g) {
   p.row_tiles = ceil_div(p.block_rows, p.tile_rows);
   p.col_tiles = ceil_div(g.n, p.tile_cols);
   if (p.pack_b && !p.share_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
-  if (several_blocks && (!p.plain || p.chunks > 1)) p.slot_sums = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
+  if (turned || (several_blocks && (!p.plain || p.chunks > 1)))
+    p.slot_sums = room(round_up(p.tile_rows, Vec<Sum>::N) * p.tile_cols + NR, sizeof(Sum));
   p.slot = p.slot_a + p.slot_b + p.slot_sums + p.slot_totals;
   return p;
 }
