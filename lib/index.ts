@@ -33,7 +33,20 @@ export {
 export { argsort, topk } from './ops/sort.js';
 export { max, min, type Extremes } from './ops/overloads.js';
 export { variance as var, varMean } from './ops/reduce_more.js';
-export { conv1d } from './ops/conv2d.js';
+export { conv1d, convTranspose1d, fold, unfold } from './ops/conv2d.js';
+export { batchNorm, type BatchNormOptions } from './ops/batch_norm.js';
+export { instanceNorm, type InstanceNormOptions } from './ops/group_norm.js';
+export {
+  adaptiveAvgPool,
+  adaptiveMaxPool,
+  interpolate,
+  padWith,
+  pixelShuffle,
+  pixelUnshuffle,
+  type InterpolateOptions,
+  type InterpolationMode,
+  type PaddingMode,
+} from './ops/interpolate.js';
 export { avgPool1d, maxPool1d } from './ops/pool2d.js';
 export { dropout, type DropoutOptions } from './ops/dropout.js';
 export { crossEntropy, type CrossEntropyOptions } from './ops/cross_entropy.js';

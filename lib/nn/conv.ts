@@ -1,6 +1,5 @@
-/** Convolution and pooling over images [batch, channels, height, width]. */
+/** Convolution over images [batch, channels, height, width]. */
 import { GradproofError } from '../errors.js';
-import { avgPool2d, maxPool2d } from '../ops/pool2d.js';
 import { checkOptions } from '../ops/options.js';
 import { conv2d } from '../ops/conv2d.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -26,16 +25,31 @@ export interface Conv2dOptions extends Place {
 
 const CONV2D_OPTIONS = ['stride', 'padding', 'dilation', 'groups', 'bias', 'dtype', 'device'];
 
-function both(pair: Pair): readonly [number, number] {
+export function both(pair: Pair): readonly [number, number] {
   return typeof pair === 'number' ? [pair, pair] : pair;
 }
 
-function checkPair(op: string, name: string, pair: Pair, least = 1): void {
+export function checkPair(op: string, name: string, pair: Pair, least = 1): void {
   const [first, second] = both(pair);
   checkSizes(op, { [`${name}[0]`]: first, [`${name}[1]`]: second }, least);
 }
 
-/** Cross-correlation with learned filters. Weight and bias start uniform in ±1/√fanIn. */
+/** f over a batch; one sample without its batch axis goes as a batch of one. */
+export function batched(x: Tensor, rank: number, f: (x: Tensor) => Tensor): Tensor {
+  return x.shape.length === rank - 1 ? f(x.unsqueeze(0)).squeeze(0) : f(x);
+}
+
+/** ERR_VALUE unless both numbers of channels are multiples of `groups`. */
+export function checkGroups(op: string, inChannels: number, outChannels: number, groups: number): void {
+  if (inChannels % groups === 0 && outChannels % groups === 0) return;
+  throw new GradproofError(
+    'ERR_VALUE',
+    `inChannels and outChannels must be multiples of groups, got ${String(inChannels)}, ${String(outChannels)} and ${String(groups)}`,
+    { op },
+  );
+}
+
+/** Cross-correlation with learned filters over [N, C, H, W] or [C, H, W]. Weight and bias start uniform in ±1/√fanIn. */
 export class Conv2d extends Module {
   readonly inChannels: number;
   readonly outChannels: number;
@@ -61,13 +75,7 @@ export class Conv2d extends Module {
     checkPair('Conv2d', 'stride', this.stride);
     checkPair('Conv2d', 'padding', this.padding, 0);
     checkPair('Conv2d', 'dilation', this.dilation);
-    if (inChannels % this.groups !== 0 || outChannels % this.groups !== 0) {
-      throw new GradproofError(
-        'ERR_VALUE',
-        `inChannels and outChannels must be multiples of groups, got ${String(inChannels)}, ${String(outChannels)} and ${String(this.groups)}`,
-        { op: 'Conv2d' },
-      );
-    }
+    checkGroups('Conv2d', inChannels, outChannels, this.groups);
     this.inChannels = inChannels;
     this.outChannels = outChannels;
     this.kernelSize = both(kernelSize);
@@ -83,53 +91,8 @@ export class Conv2d extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const { stride, padding, dilation, groups } = this;
-    return conv2d(x, this.weight, { bias: this.bias ?? undefined, stride, padding, dilation, groups });
-  }
-}
-
-export interface PoolOptions {
-  /** Default: the kernel size. */
-  readonly stride?: Pair | undefined;
-  /** Default 0. */
-  readonly padding?: Pair | undefined;
-}
-
-abstract class Pool extends Module {
-  readonly kernelSize: Pair;
-  readonly stride: Pair;
-  readonly padding: Pair;
-
-  constructor(op: string, kernelSize: Pair, options: PoolOptions) {
-    super();
-    this.kernelSize = kernelSize;
-    this.stride = options.stride ?? kernelSize;
-    this.padding = options.padding ?? 0;
-    checkPair(op, 'kernelSize', kernelSize);
-    checkPair(op, 'stride', this.stride);
-    checkPair(op, 'padding', this.padding, 0);
-  }
-}
-
-/** The largest element of each window; among equal ones the first gets the gradient. */
-export class MaxPool2d extends Pool {
-  constructor(kernelSize: Pair, options: PoolOptions = {}) {
-    super('MaxPool2d', kernelSize, options);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return maxPool2d(x, { kernel: this.kernelSize, stride: this.stride, padding: this.padding });
-  }
-}
-
-/** The mean of each window. */
-export class AvgPool2d extends Pool {
-  constructor(kernelSize: Pair, options: PoolOptions = {}) {
-    super('AvgPool2d', kernelSize, options);
-  }
-
-  override forward(x: Tensor): Tensor {
-    return avgPool2d(x, { kernel: this.kernelSize, stride: this.stride, padding: this.padding });
+    const { weight, bias, stride, padding, dilation, groups } = this;
+    return batched(x, 4, (x) => conv2d(x, weight, { bias: bias ?? undefined, stride, padding, dilation, groups }));
   }
 }
 

@@ -102,6 +102,19 @@ export interface AvgPool2dBackwardOptions {
   readonly countIncludePad?: boolean | undefined;
 }
 
+export interface BatchNormBackwardOptions {
+  readonly weight?: Tensor | undefined;
+  /** Default true. */
+  readonly training?: boolean | undefined;
+  /** Default 7. */
+  readonly wants?: number | undefined;
+}
+
+export interface BatchNormUpdateOptions {
+  readonly momentum?: number | undefined;
+  readonly count?: number | undefined;
+}
+
 export interface BernoulliOptions {
   readonly shape?: number | readonly number[] | undefined;
   /** Default 0.5. */
@@ -166,6 +179,20 @@ export interface Conv2dBackwardOptions {
   readonly groups?: number | undefined;
   /** Default 7. */
   readonly want?: number | undefined;
+}
+
+export interface ConvTranspose2dOptions {
+  readonly bias?: Tensor | undefined;
+  /** Default [1,1]. */
+  readonly stride?: number | readonly [number, number] | undefined;
+  /** Default [0,0]. */
+  readonly padding?: number | readonly [number, number] | undefined;
+  /** Default [1,1]. */
+  readonly dilation?: number | readonly [number, number] | undefined;
+  /** Default 1. */
+  readonly groups?: number | undefined;
+  /** Default [0,0]. */
+  readonly outputPadding?: number | readonly [number, number] | undefined;
 }
 
 export interface CrossEntropyBackwardOptions {
@@ -244,6 +271,21 @@ export interface GradNormOptions {
   readonly maxNorm?: number | undefined;
   /** Default 2. */
   readonly normType?: number | undefined;
+}
+
+export interface GroupNormOptions {
+  readonly weight?: Tensor | undefined;
+  readonly bias?: Tensor | undefined;
+  readonly groups?: number | undefined;
+  /** Default 0.00001. */
+  readonly eps?: number | undefined;
+}
+
+export interface GroupNormBackwardOptions {
+  readonly weight?: Tensor | undefined;
+  readonly groups?: number | undefined;
+  /** Default 7. */
+  readonly wants?: number | undefined;
 }
 
 export interface HardtanhOptions {
@@ -630,6 +672,8 @@ declare module '../tensor/tensor.js' {
     clamp(options?: ClampOptions): Tensor;
     /** y[n, o] = Σ over c, i, j of weight[o, c, i, j] · x[n, c, · stride + i · dilation − padding, …] + bias[o]: x [N, C, H, W], weight [O, C / groups, KH, KW]. */
     conv2d(weight: Tensor | number, options?: Conv2dOptions): Tensor;
+    /** Transposed convolution, the gradient of conv2d by its input: y[n, o, h · stride + i · dilation − padding, …] += weight[c, o, i, j] · x[n, c, h, w], plus bias[o]: x [N, C, H, W], weight [C, O / groups, KH, KW]. `outputPadding` adds rows and columns at the end. */
+    convTranspose2d(weight: Tensor | number, options?: ConvTranspose2dOptions): Tensor;
     /** Writes `b`, broadcast and converted, into `a`. */
     copy_(b: Tensor | number): Tensor;
     /** Cosine, x in radians. */
@@ -678,6 +722,9 @@ declare module '../tensor/tensor.js' {
     ge(b: Tensor | number): Tensor;
     /** x Φ(x), Φ the normal distribution function (Hendrycks & Gimpel, 2016); approximate: 'tanh' is x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))). The two differ by up to 4.7e-4. */
     gelu(options?: GeluOptions): Tensor;
+    /** (x − mean) / √(variance + eps) · weight + bias: statistics per sample over each of `groups` groups of channels of [N, C, ...], weight and bias per channel. */
+    groupNorm(groups: number, options?: GroupNormOptions): Tensor;
+    groupNorm(options?: GroupNormOptions): Tensor;
     /**
      * a > b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
@@ -986,6 +1033,21 @@ export const avgPool2d: {
 } = ops.avgPool2d;
 
 /**
+ * Counts a batch and moves the running statistics towards its mean and its unbiased variance (of `count` elements): r ← (1 − m) r + m b with m = `momentum`, or without one m = 1 / batches seen.
+ * No gradient: running statistics are measured, not trained.
+ */
+export const batchNormUpdate: {
+  (
+    runningMean: Tensor | number,
+    runningVar: Tensor | number,
+    tracked: Tensor | number,
+    mean: Tensor | number,
+    variance: Tensor | number,
+    options?: BatchNormUpdateOptions,
+  ): Tensor;
+} = ops.batchNormUpdate;
+
+/**
  * Ones with probability p, else zeros.
  * No gradient: random numbers depend on no tensor.
  */
@@ -1047,6 +1109,11 @@ export const contiguous: {
 export const conv2d: {
   (x: Tensor | number, weight: Tensor | number, options?: Conv2dOptions): Tensor;
 } = ops.conv2d;
+
+/** Transposed convolution, the gradient of conv2d by its input: y[n, o, h · stride + i · dilation − padding, …] += weight[c, o, i, j] · x[n, c, h, w], plus bias[o]: x [N, C, H, W], weight [C, O / groups, KH, KW]. `outputPadding` adds rows and columns at the end. */
+export const convTranspose2d: {
+  (x: Tensor | number, weight: Tensor | number, options?: ConvTranspose2dOptions): Tensor;
+} = ops.convTranspose2d;
 
 /** Cosine, x in radians. */
 export const cos: {
@@ -1152,6 +1219,12 @@ export const gelu: {
 export const gradNorm: {
   (grads: readonly Tensor[], options?: GradNormOptions): { readonly norm: Tensor; readonly coefficient: Tensor };
 } = ops.gradNorm;
+
+/** (x − mean) / √(variance + eps) · weight + bias: statistics per sample over each of `groups` groups of channels of [N, C, ...], weight and bias per channel. */
+export const groupNorm: {
+  (x: Tensor | number, groups: number, options?: GroupNormOptions): Tensor;
+  (x: Tensor | number, options?: GroupNormOptions): Tensor;
+} = ops.groupNorm;
 
 /**
  * a > b, elementwise.

@@ -34,5 +34,7 @@ export * from './index_ops.js';
 export * from './overloads.js';
 export * from './conv2d.js';
 export * from './pool2d.js';
+export * from './batch_norm.js';
+export * from './group_norm.js';
 import './format.js';
 import './handshake.js';

@@ -163,7 +163,7 @@ struct Transposed {
   }
 };
 
-size_t input_gradient_size(const Conv &v) {
+size_t transposed_size(const Conv &v) {
   if (v.pointwise()) return gemm_workspace(pointwise_product(v, true, nullptr, nullptr, nullptr));
   const Transposed phases(v);
   for (int64_t i = 0; i < phases.parts(); i++) {
@@ -173,25 +173,45 @@ size_t input_gradient_size(const Conv &v) {
   return 0;
 }
 
+// to = the gradient of a convolution's input for `from` as that of its output; plus a bias per channel of `to`.
 template <class T>
-int32_t input_gradient(const gp_call *call, const Conv &v, const gp_view &dy, const gp_view &weight,
-                       const gp_view &dx) {
+int32_t transposed(const gp_call *call, const Conv &v, const gp_view &from, const gp_view &weight, const T *bias,
+                   const gp_view &to) {
   if (v.pointwise()) {
-    return gemm(pointwise_product(v, true, weight.data, dy.data, dx.data), call->workspace, call->workspace_size);
+    GemmArgs g = pointwise_product(v, true, weight.data, from.data, to.data);
+    if (bias != nullptr) {
+      g.bias = gemm_matrix(const_cast<T *>(bias), 1, 0);
+      g.bias.batch[1] = v.group_channels;
+    }
+    return gemm(g, call->workspace, call->workspace_size);
   }
   const Transposed phases(v);
-  bool everywhere = true;
-  for (int64_t i = 0; i < phases.parts(); i++) {
-    const Frame f = phases(i).frame;
-    everywhere = everywhere && f.taps() > 0;
-  }
-  if (!everywhere || v.positions == 0) {
-    ranges(numel(dx), 1 << 18, [&](int64_t begin, int64_t end) {
-      memset(static_cast<void *>(data<T>(dx) + begin), 0, static_cast<size_t>(end - begin) * sizeof(T));
+  bool everywhere = v.positions > 0;
+  for (int64_t i = 0; i < phases.parts(); i++) everywhere = everywhere && phases(i).frame.taps() > 0;
+  if (!everywhere) {  // no tap reaches some elements
+    const int64_t plane = v.height * v.width;
+    ranges(v.batch * v.channels, max64(1, 16384 / max64(plane, 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; p++) {
+        const T value = bias == nullptr ? narrow<T>(0) : bias[p % v.channels];
+        for (int64_t i = 0; i < plane; i++) data<T>(to)[p * plane + i] = value;
+      }
     });
   }
-  const Side<T> side = {data<T>(dy), data<T>(weight), nullptr, data<T>(dx)};
+  const Side<T> side = {data<T>(from), data<T>(weight), bias, data<T>(to)};
   if (v.positions > 0) correlate_batch<T>(phases.parts(), phases, side, static_cast<char *>(call->workspace));
+  return GP_OK;
+}
+
+size_t conv_transpose2d_workspace(const gp_call *call) {
+  return transposed_size(conv_of(call, out(call, 0), in(call, 1), in(call, 0)));
+}
+
+int32_t conv_transpose2d(gp_context *, const gp_kernel *, const gp_call *call) {
+  const Conv v = conv_of(call, out(call, 0), in(call, 1), in(call, 0));
+  GP_FLOATS(v.dtype, T, {
+    return transposed<T>(call, v, in(call, 0), in(call, 1), has(call, 2) ? data<T>(in(call, 2)) : nullptr,
+                         out(call, 0));
+  })
   return GP_OK;
 }
 
@@ -237,7 +257,7 @@ int64_t wanted(const gp_call *call) { return static_cast<int64_t>(call->attrs[ca
 
 size_t conv2d_backward_workspace(const gp_call *call) {
   const Conv v = conv_of(call, in(call, 1), in(call, 2), in(call, 0));
-  const size_t dx = (wanted(call) & 1) != 0 ? input_gradient_size(v) : 0;
+  const size_t dx = (wanted(call) & 1) != 0 ? transposed_size(v) : 0;
   const size_t dw = (wanted(call) & 2) != 0 ? weight_gradient_size(v) : 0;
   return dx > dw ? dx : dw;
 }
@@ -248,7 +268,7 @@ int32_t conv2d_backward(gp_context *, const gp_kernel *, const gp_call *call) {
   const int64_t want = wanted(call);
   GP_FLOATS(v.dtype, T, {
     if (want & 1) {
-      const int32_t code = input_gradient<T>(call, v, dy, weight, out(call, 0));
+      const int32_t code = transposed<T>(call, v, dy, weight, nullptr, out(call, 0));
       if (code != GP_OK) return code;
     }
     if (want & 2) {
@@ -271,6 +291,8 @@ GP_ROWS(conv2d) = {
     {"conv2d", "x weight bias? -> y ; stride padding dilation groups", kFloats, 0, 0, conv2d_workspace, conv2d},
     {"conv2d_backward", "dy x weight -> dx dweight dbias ; stride padding dilation groups want", kFloats, 0, 0,
      conv2d_backward_workspace, conv2d_backward},
+    {"conv_transpose2d", "x weight bias? -> y ; stride padding dilation groups outputPadding", kFloats, 0, 0,
+     conv_transpose2d_workspace, conv_transpose2d},
     {},
 };
 
