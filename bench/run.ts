@@ -1,37 +1,73 @@
-/**
- * npm run bench -- [--what a,b,c] [--mode eager,captured] [--threads 2] [--seconds 3] [--json] [--profile] [--overhead]
- * Times our own steps: median and spread per workload and mode, after a warm-up. --profile adds where the captured
- * step's time goes: the kernels by op and result, those that take most first. --overhead times single op calls instead.
- */
+/** Times our own steps, single op calls or matrix products; `npm run bench -- --help` says how. */
 import { parseArgs } from 'node:util';
 import * as gp from '../lib/index.js';
+import { gemmRate, gemmShapes, type GemmType } from './gemm.js';
 import { prepare, stepsFor, timed, type Mode } from './harness.js';
 import { overhead, overheads } from './overhead.js';
 import { profile } from './profile.js';
 import { spread } from './statistics.js';
 import { workloads } from './workloads.js';
 
+const HELP = `npm run bench -- [options]
+  --what a,b,c              workloads (default: all)
+  --mode eager,captured     how their steps run (default: both)
+  --threads 2               (--gemm: a list, default 1,2)
+  --seconds 3               per workload (--gemm: per 15 rows)
+  --profile                 where the captured step's time goes: kernels by op and result, those that take most first
+  --overhead                single op calls on tiny tensors instead
+  --gemm [--dtype f32,f64,bf16] [--cold] [--only 256x768x2304NT,…]
+                            matrix products instead, as M x K x N and layout: GFLOP/s and the share of the multiply-add
+                            peak measured beside them; --cold: 100 MB lie between two uses of an operand
+  --json                    numbers for programs`;
+
 const { values } = parseArgs({
   options: {
     what: { type: 'string', default: Object.keys(workloads).join(',') },
     mode: { type: 'string', default: 'eager,captured' },
-    threads: { type: 'string', default: '2' },
+    threads: { type: 'string' },
     seconds: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     overhead: { type: 'boolean', default: false },
+    gemm: { type: 'boolean', default: false },
+    dtype: { type: 'string', default: 'f32' },
+    cold: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    help: { type: 'boolean', default: false },
   },
 });
 
-gp.setNumThreads(Number(values.threads));
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+gp.setNumThreads(Number(values.threads ?? '2'));
 const rows: Record<string, string | number>[] = [];
+const isGemmType = (word: string): word is GemmType => word === 'f32' || word === 'f64' || word === 'bf16';
+const only = values.only === '' ? [] : values.only.split(',');
+for (const type of values.gemm ? values.dtype.split(',').filter(isGemmType) : []) {
+  for (const shape of gemmShapes) {
+    const [m, k, n, layout] = shape;
+    const name = `${m}x${k}x${n}${layout}`;
+    if (only.length > 0 && !only.includes(name)) continue;
+    let line = `${type.padEnd(5)}${name.padEnd(16)}`;
+    for (const threads of (values.threads ?? '1,2').split(',').map(Number)) {
+      gp.setNumThreads(threads);
+      const row = gemmRate(type, shape, Number(values.seconds) / 15, values.cold ? 100e6 : 0);
+      rows.push({ dtype: type, m, k, n, layout, threads, cold: values.cold ? 1 : 0, ...row });
+      const share = (rate: number): string => `${((100 * rate) / row.peak).toFixed(0)} %`;
+      line += `   T${threads} ${row.gflops.toFixed(0).padStart(5)} GF/s ${share(row.gflops).padStart(5)} (best tenth ${share(row.best)}, peak ${row.peak.toFixed(0)})`;
+    }
+    if (!values.json) console.log(line);
+  }
+}
 for (const call of values.overhead ? Object.keys(overheads) : []) {
   const { median, low, high, count } = overhead(call, Number(values.seconds) / 3);
   rows.push({ call, medianUs: median, lowUs: low, highUs: high, rounds: count, threads: gp.getNumThreads() });
   if (!values.json)
     console.log(`${call.padEnd(32)} ${median.toFixed(2).padStart(8)} µs  [${low.toFixed(2)} – ${high.toFixed(2)}]`);
 }
-for (const workload of values.overhead ? [] : values.what.split(',')) {
+for (const workload of values.overhead || values.gemm ? [] : values.what.split(',')) {
   for (const mode of values.mode.split(',').filter((word): word is Mode => word === 'eager' || word === 'captured')) {
     const step = prepare(workload, mode);
     const [warm = 1] = timed(step.run, 4).slice(-1);

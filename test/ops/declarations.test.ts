@@ -32,8 +32,8 @@ describe('declarations', () => {
     expect(homeless.map(({ name }) => name).filter((name) => !AWAITED.has(name))).toEqual([]);
   });
 
-  it('no kernel row lacks an op', () => {
-    expect(undeclaredRows(cpu).filter((name) => !AWAITED.has(name))).toEqual([]);
+  it('no kernel row lacks an op, but the one that measures the processor for benchmarks', () => {
+    expect(undeclaredRows(cpu).filter((name) => !AWAITED.has(name))).toEqual(['multiply_add_peak']);
   });
 
   it('the handshake refuses a row with another signature and shows both', () => {

@@ -1,0 +1,72 @@
+// The processor's multiply-add rate, for benchmarks alone: registers only, every thread at once. No op is declared for
+// this row. y, [threads or more] f64: the floating-point operations that each thread did.
+#include "../gemm/plan.h"
+
+namespace gp::GP_ISA {
+namespace {
+
+enum Kind { kPeakF32, kPeakF64, kPeakBf16 };
+
+// Twelve independent chains: more than latency times throughput of any processor we know.
+template <class T>
+double chains(int64_t rounds) {
+  using V = typename Vec<T>::V;
+  V acc[12], x = V{} + T{0.5}, y = V{} + T{1};
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; i++) acc[i] = x + static_cast<T>(i);  // alike, they would become one chain
+  for (int64_t r = 0; r < rounds; r++) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++) acc[i] = fma(acc[i], x, y);
+  }
+  V sum = acc[0];
+#pragma GCC unroll 12
+  for (int i = 1; i < 12; i++) sum += acc[i];
+  // Always true; it keeps the chains alive.
+  return sum[0] > T{0} ? 2.0 * 12 * Vec<T>::N * static_cast<double>(rounds) : 0.0;
+}
+
+#if defined(__AVX512F__)
+__attribute__((target("avx512bf16"))) double pair_chains(int64_t rounds) {
+  __m512 acc[12];
+  const __m512bh one = (__m512bh)_mm512_set1_epi16(0x3f80);
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; i++) acc[i] = _mm512_set1_ps(static_cast<float>(i));
+  for (int64_t r = 0; r < rounds; r++) {
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; i++) acc[i] = _mm512_dpbf16_ps(acc[i], one, one);
+  }
+  __m512 sum = acc[0];
+#pragma GCC unroll 12
+  for (int i = 1; i < 12; i++) sum = _mm512_add_ps(sum, acc[i]);
+  return ((VF)sum)[0] > 0.0f ? 2.0 * 12 * 32 * static_cast<double>(rounds) : 0.0;
+}
+#endif
+
+double work(int kind, int64_t rounds) {
+  if (kind == kPeakF64) return chains<double>(rounds);
+#if defined(__AVX512F__)
+  if (kind == kPeakBf16 && has_avx512_bf16()) return pair_chains(rounds);
+#endif
+  return chains<float>(rounds);  // without vdpbf16ps bf16 is multiplied in f32
+}
+
+int32_t multiply_add_peak(gp_context *, const gp_kernel *, const gp_call *call) {
+  const gp_view &y = out(call, 0);
+  Attrs attrs(call);
+  const int kind = attrs.choice();
+  const int64_t rounds = attrs.integer();
+  double *done = static_cast<double *>(y.data);
+  for (int64_t i = 0; i < numel(y); i++) done[i] = 0;
+  const int64_t threads = min64(numel(y), thread_count());
+  tiles(threads, [&](int64_t tile, int) { done[tile] = work(kind, rounds); });
+  return GP_OK;
+}
+
+}  // namespace
+
+GP_ROWS(peak) = {
+    {"multiply_add_peak", "-> y ; kind rounds", 1u << GP_F64, 0, 0, nullptr, multiply_add_peak},
+    {},
+};
+
+}  // namespace gp::GP_ISA
