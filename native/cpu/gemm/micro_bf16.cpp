@@ -29,27 +29,28 @@ __attribute__((noinline, target("avx512bf16"))) void micro_bf16(const MicroJob<f
         acc[i][j] = _mm512_maskz_loadu_ps(j == NV - 1 ? last : 0xffff, job->cin + i * job->cin_row + j * N);
     }
   }
-  const void *const *fetch = job->fetch;
-  const int64_t k = job->k;
-  for (int64_t q = 0; q < k; q += kFetchSteps) {
-    if (q + kFetchSteps <= k) __builtin_prefetch(*fetch++);
-    const int steps = static_cast<int>(q + kFetchSteps <= k ? kFetchSteps : k - q);
-#pragma GCC unroll 4
-    for (int s = 0; s < steps; s++) {
-      __m512bh bv[NV];
-#pragma GCC unroll 4
-      for (int j = 0; j < NV; j++) bv[j] = (__m512bh)_mm512_loadu_si512(b + j * N);
-#pragma GCC unroll 16
-      for (int i = 0; i < MR; i++) {
-        __m512i av;
-        asm("vpbroadcastd %1, %0" : "=v"(av) : "m"(a[i]));
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; j++) acc[i][j] = _mm512_dpbf16_ps(acc[i][j], (__m512bh)av, bv[j]);
-      }
-      a += MR;
-      b += NV * N;
-    }
+#define GP_STEP                                                                                           \
+  {                                                                                                       \
+    __m512bh bv[NV];                                                                                      \
+    _Pragma("GCC unroll 4") for (int j = 0; j < NV; j++) bv[j] = (__m512bh)_mm512_loadu_si512(b + j * N); \
+    _Pragma("GCC unroll 16") for (int i = 0; i < MR; i++) {                                               \
+      __m512i av;                                                                                         \
+      asm("vpbroadcastd %1, %0" : "=v"(av) : "m"(a[i]));                                                  \
+      _Pragma("GCC unroll 4") for (int j = 0; j < NV; j++) acc[i][j] =                                    \
+          _mm512_dpbf16_ps(acc[i][j], (__m512bh)av, bv[j]);                                               \
+    }                                                                                                     \
+    a += MR;                                                                                              \
+    b += NV * N;                                                                                          \
   }
+  const void *const *fetch = job->fetch;
+  int64_t k = job->k;
+  for (; k >= kFetchSteps; k -= kFetchSteps) {
+    __builtin_prefetch(*fetch++);
+#pragma GCC unroll 4
+    for (int s = 0; s < kFetchSteps; s++) GP_STEP
+  }
+  for (; k > 0; k--) GP_STEP
+#undef GP_STEP
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4

@@ -32,7 +32,7 @@ struct Direct {  // f32, f64: the micro-kernels can also read the operands where
   using Sum = T;
   using Packed = T;
   static constexpr bool kInPlace = true;
-  static constexpr int64_t kDepth = 1536 / sizeof(T);
+  static constexpr int64_t kDepth = 3072 / sizeof(T);
   static int64_t units(int64_t depth) { return depth; }
   static void pack(T *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
     pack_strip<T>(dst, width, src, i_stride, k_stride, depth, count);
@@ -52,7 +52,7 @@ struct Widened {  // half types: widened to f32 while packing
   using Sum = float;
   using Packed = float;
   static constexpr bool kInPlace = false;
-  static constexpr int64_t kDepth = 384;
+  static constexpr int64_t kDepth = 768;
   static int64_t units(int64_t depth) { return depth; }
   static void pack(float *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
     pack_strip<float>(dst, width, src, i_stride, k_stride, depth, count);
@@ -66,7 +66,7 @@ struct Pairs {  // bf16 by vdpbf16ps
   using Sum = float;
   using Packed = uint32_t;
   static constexpr bool kInPlace = false;
-  static constexpr int64_t kDepth = 768;
+  static constexpr int64_t kDepth = 1536;
   static int64_t units(int64_t depth) { return (depth + 1) / 2; }
   static void pack(uint32_t *dst, int width, const bf16 *src, int64_t i_stride, int64_t k_stride, int64_t depth,
                    int count) {
@@ -109,8 +109,8 @@ GP_INLINE size_t room(int64_t elements, size_t bytes) { return (static_cast<size
 
 // K is cut into equal blocks of about P::kDepth within each chunk; blocks are even so that pairs never straddle them.
 template <class P>
-GP_INLINE int64_t block_depth(int64_t k) {
-  const int64_t chunk = min64(k, kChunk), blocks = ceil_div(chunk, P::kDepth);
+GP_INLINE int64_t block_depth(int64_t k, int64_t most) {
+  const int64_t chunk = min64(k, kChunk), blocks = ceil_div(chunk, most);
   return blocks <= 1 ? max64(chunk, 1) : round_up(ceil_div(chunk, blocks), 16);
 }
 
@@ -154,7 +154,7 @@ Plan make_plan(const GemmArgs &g, bool turned) {
   p.plain = !turned && g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
             g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
             (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
-  p.depth = block_depth<P>(g.k);
+  p.depth = block_depth<P>(g.k, turned ? P::kDepth / 2 : P::kDepth);
   p.chunks = max64(1, ceil_div(g.k, kChunk));
   const int64_t chunk = min64(g.k, kChunk);
   p.large = turned || is_large(g);
@@ -164,7 +164,7 @@ Plan make_plan(const GemmArgs &g, bool turned) {
     int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
     p.block_rows = ceil_div(g.m, ceil_div(g.m, rows));
     p.tile_rows = round_up(ceil_div(p.block_rows, ceil_div(p.block_rows, 512)), kTileRows);
-    const int64_t wide = 6 * NR;
+    const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 128);  // few rows: B is not read often enough
     p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) &&
