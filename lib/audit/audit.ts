@@ -70,7 +70,8 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
       vanishing: options.vanishing ?? 1e-6,
       exploding: options.exploding ?? 1e6,
     });
-    const vacuous: Finding[] = seen.hasHistory ? [] : [constantLoss()];
+    // a cut that explains every parameter explains the loss too
+    const vacuous: Finding[] = seen.hasHistory || flow.cuts.length > 0 ? [] : [constantLoss()];
     const training =
       options.steps === undefined || options.steps === 0 || !seen.hasHistory
         ? []

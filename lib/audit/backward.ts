@@ -47,6 +47,22 @@ export interface Stranger {
   readonly call: Call;
 }
 
+/** Ops that put in numbers which they were given. */
+const MASKING = new Set([
+  'where',
+  'full',
+  'fill_',
+  'copy_',
+  'pad',
+  'triu',
+  'tril',
+  'cat',
+  'expand',
+  'cast',
+  'add',
+  'mul',
+]);
+
 function checkRoot(root: unknown): Tensor {
   if (root instanceof Tensor && root.numel === 1) return root;
   const got = root instanceof Tensor ? `shape ${showShape(root.shape)}` : typeof root;
@@ -63,6 +79,7 @@ export function callsByNode(trace: Trace): ReadonlyMap<number, Call> {
 /** Runs the loss and its backward pass under a trace; gradients arrive in `.grad`. */
 export function observe(model: Module, named: Named, loss: () => unknown, repair?: ReadonlySet<string>): Observed {
   const notes = new Map<string, CallNote>();
+  const lows = new Map<number, Call>();
   let odd: Odd | undefined;
   const parameters = named.map(([, t]) => t);
   const leaves = new Map<Tensor, Call>();
@@ -73,7 +90,11 @@ export function observe(model: Module, named: Named, loss: () => unknown, repair
       const floats = tensorsOf(outputs).filter((t) => isFloat(t.dtype));
       const output = floats[0] === undefined ? undefined : measure(floats[0]);
       notes.set(call.id, { output, dy: undefined, dx: [] });
-      if (output !== undefined && output.bad > 0) odd ??= { call, phase: 'forward' };
+      const low = call.uses.map(({ value }) => lows.get(value)).find((made) => made !== undefined);
+      // −∞ is what masks are made of; where something computed it, and it became NaN, the one that computed it is to blame
+      if (output !== undefined && output.low > 0 && (low !== undefined || !MASKING.has(call.op)))
+        for (const id of call.outputs) lows.set(id, low ?? call);
+      if (output !== undefined && output.bad > 0) odd ??= { call: low ?? call, phase: 'forward' };
       for (const t of tensorsOf(given.inputs))
         if (t.isLeaf && t.leafRequiresGrad && !known.has(t) && !leaves.has(t)) leaves.set(t, call);
     },
@@ -112,7 +133,8 @@ export function observe(model: Module, named: Named, loss: () => unknown, repair
     interceptRules(outer);
     for (const [t, call] of leaves) {
       const gradient = before.get(t) ?? null;
-      if (t.gradient !== null) strangers.push({ value: trace.valueOf(t) ?? -1, shape: t.shape, call });
+      if (t.gradient !== null && !trace.asked.has(t))
+        strangers.push({ value: trace.valueOf(t) ?? -1, shape: t.shape, call });
       t.gradient = gradient;
     }
   }

@@ -1,14 +1,14 @@
 /** Findings about sizes: gradients that arrive and are 0, lost, too large, or not finite. */
 import { sameShape } from '../tensor/shape.js';
 import { GradproofError } from '../errors.js';
-import type { BackwardNotes, Observed } from './backward.js';
+import type { BackwardNotes, CallNote, Observed } from './backward.js';
 import type { Flow } from './cuts.js';
 import { finding, type Finding } from './finding.js';
 import { measure, measureValues, valuesOf, type Numbers } from './measure.js';
 import type { Named } from './preserve.js';
 import type { Shadow } from './shadow.js';
 import { partOf, type Part } from './slices.js';
-import type { Call, Trace } from './trace.js';
+import type { Call, Trace, Use } from './trace.js';
 
 /** A zero that the model's structure demands: `because` says why, and the f64 shadow is asked whether it is true. */
 export interface DeclaredZero {
@@ -115,12 +115,13 @@ export function detectSizes(
   for (const p of zeros) {
     if (explained.has(p)) continue;
     const call = whereZero(observed, p);
+    if (call !== undefined && call === observed.odd?.call) continue; // NaN there is the finding
     groups.set(call, [...(groups.get(call) ?? []), p]);
   }
   for (const [call, list] of groups) {
     const exact = list.every((p) => gradients.numbers[p]?.nonzero === 0);
     const why = exact
-      ? 'every element of its gradient is 0'
+      ? `every element of its gradient is 0${call === undefined ? '' : reasonFor(observed, call)}`
       : 'its gradient is 0 up to rounding (seen in f64); if the structure demands that, declare it with a reason';
     findings.push(finding('zero', call, list.map(name), why));
   }
@@ -163,16 +164,67 @@ function coversAll(declared: readonly { readonly part: Part }[], numel: number):
   return declared.length > 0 && complement(declared, numel).length === 0;
 }
 
-/** The call at which a parameter's gradient became 0: it got one, and passed none on. */
-function whereZero({ trace, notes }: Observed, parameter: number): Call | undefined {
+/** The call at which a parameter's gradient became 0: it got one, and passed none on, or multiplied it by a result of zeros. */
+function whereZero(observed: Observed, parameter: number): Call | undefined {
+  const { trace, notes } = observed;
   let frontier = new Set([parameter]);
   for (const call of trace.calls) {
     if (!call.uses.some((use) => use.history && frontier.has(use.value))) continue;
     const note = notes.get(call.id);
-    if (note?.dy !== undefined && note.dy.max > 0) return call;
+    if (note?.dy !== undefined && note.dy.max > 0) {
+      const factor = call.uses.find(({ value }) => !frontier.has(value) && isNothing(observed, value));
+      return factor === undefined || note.dx.some((dx) => dx === undefined)
+        ? call
+        : firstNothing(observed, call, factor);
+    }
     frontier = new Set([...frontier, ...call.outputs]);
   }
   return undefined;
+}
+
+/** A result of the run whose elements are all 0. */
+function isNothing({ trace, notes }: Observed, value: number): boolean {
+  const call = trace.calls[trace.values[value]!.call];
+  const output = call === undefined ? undefined : notes.get(call.id)?.output;
+  return output !== undefined && output.max === 0 && output.bad === 0;
+}
+
+/** Back along results of zeros to the call that made them from something else. */
+function firstNothing(observed: Observed, call: Call, { value }: Use): Call {
+  const { trace } = observed;
+  let at = call;
+  for (let id = value; ;) {
+    at = trace.calls[trace.values[id]!.call] ?? at;
+    const before = at.uses.find((use) => use.history && isNothing(observed, use.value));
+    if (before === undefined) return at;
+    id = before.value;
+  }
+}
+
+function reasonFor({ trace, notes }: Observed, call: Call): string {
+  const input = trace.values[call.uses[0]?.value ?? -1];
+  const note = notes.get(call.id);
+  const width = widthOf(call, input?.shape ?? []);
+  if (width === 1) return ': its axis has one element, so its result is a constant';
+  if (isOneHot(call, note, input?.shape ?? []))
+    return ': its scores are so far apart that one weight is 1 and all others 0';
+  return note?.output?.max === 0 ? ': its result is 0 everywhere' : '';
+}
+
+/** Elements that a softmax or a normalisation ties together. */
+function widthOf({ op, attrs }: Call, shape: readonly number[]): number | undefined {
+  if (op === 'softmax' || op === 'log_softmax') {
+    const dim = typeof attrs['dim'] === 'number' ? attrs['dim'] : -1;
+    return shape[dim < 0 ? dim + shape.length : dim];
+  }
+  return op === 'layer_norm' ? shape[shape.length - 1] : undefined;
+}
+
+/** A softmax that has chosen: in each row one element is 1 and all others are exactly 0. */
+function isOneHot(call: Call, note: CallNote | undefined, shape: readonly number[]): boolean {
+  const width = widthOf(call, shape);
+  const numel = shape.reduce((n, m) => n * m, 1);
+  return call.op === 'softmax' && width !== undefined && width > 1 && note?.output?.nonzero === numel / width;
 }
 
 /** Normalisations that got a gradient and passed none on, with the zero parameters behind them. */
@@ -182,6 +234,8 @@ function detectVacuous(observed: Observed, shadow: Shadow | undefined, zeros: re
   for (const call of observed.trace.calls) {
     if (!SHIFT_INVARIANT.has(call.op)) continue;
     const note = observed.notes.get(call.id);
+    const shape = observed.trace.values[call.uses[0]?.value ?? -1]?.shape ?? [];
+    if (widthOf(call, shape) === 1 || isOneHot(call, note, shape)) continue; // its own doing, not the loss's
     const seen = shadow === undefined ? { dy: note?.dy?.max ?? 0, dx: note?.dx ?? [] } : shadow.passed.get(call.id);
     const dx = seen?.dx[0];
     if (seen === undefined || dx === undefined || seen.dy === 0) continue;

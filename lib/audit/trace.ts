@@ -8,7 +8,7 @@ import { userLine } from '../capture/lines.js';
 import type { Module } from '../nn/module.js';
 import type { Attributes, Inputs, OpRecord, Slot } from '../ops/define.js';
 import { state, type Recorder } from '../ops/state.js';
-import type { DType } from '../tensor/dtype.js';
+import { isFloat, type DType } from '../tensor/dtype.js';
 import { numbersOf, readRaw } from '../tensor/host.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Paths, withHooks, type Given, type Site } from './gateway.js';
@@ -88,6 +88,8 @@ interface HostRead {
 export class Trace implements Recorder {
   readonly values: Value[] = [];
   readonly calls: Call[] = [];
+  /** Tensors whose gradients the program itself asked for: a penalty on the input's gradient makes it a leaf. */
+  readonly asked = new WeakSet<Tensor>();
   readonly #byTensor = new WeakMap<Tensor, number>();
   readonly #byStorage = new WeakMap<Storage, number>();
   readonly #written = new WeakMap<Storage, number>();
@@ -193,8 +195,15 @@ export class Trace implements Recorder {
     const uses = tensorsOf(given.inputs).map((t) => this.#use(t));
     const index = this.calls.length;
     const made = op.outputs.length === 0 ? [] : tensorsOf(outputs);
+    const integers = made.length > 0 && made.every((t) => !isFloat(t.dtype));
     const cut =
-      op.gradient.kind === 'none' ? `it has no gradient: ${op.gradient.because}` : !grad ? NO_GRAD : undefined;
+      op.gradient.kind === 'none'
+        ? `it has no gradient: ${op.gradient.because}`
+        : integers && uses.some(({ history }) => history)
+          ? `its result is ${made[0]!.dtype}, and a gradient needs floating numbers`
+          : !grad
+            ? NO_GRAD
+            : undefined;
     const values = made.map((t) => this.#make(t, index, -1, -1));
     for (const i of op.mutates) {
       for (const t of tensorsOf([given.inputs[i]])) {
@@ -259,6 +268,10 @@ export class Trace implements Recorder {
       cut: 'detach() drops the history',
       nodes: [0, 0],
     });
+  }
+
+  differentiated(inputs: readonly Tensor[]): void {
+    for (const t of inputs) this.asked.add(t);
   }
 
   hostRead(t: Tensor, how: string): void {

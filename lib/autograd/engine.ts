@@ -3,6 +3,7 @@
  * gateway. Edges and saved tensors are cut as the walk passes (unless retainGraph); gradients that nobody sees are
  * released at once. Iterative: a chain of a million nodes needs no stack.
  */
+import { state } from '../ops/state.js';
 import { GradproofError } from '../errors.js';
 import { state } from '../ops/state.js';
 import { constant } from '../ops/constants.js';
@@ -53,6 +54,7 @@ export function grad(
   options: BackwardOptions & { readonly allowUnused?: boolean | undefined } = {},
 ): (Tensor | null)[] {
   const createGraph = options.createGraph ?? false;
+  state.recorder?.differentiated?.(inputs);
   const leaves = new Set<Tensor>();
   const results = new Map<Node, Set<number>>();
   for (const input of inputs) {

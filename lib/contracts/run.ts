@@ -180,6 +180,7 @@ function keep(
     module,
     loss,
     session,
+    inputs: parts.inputs ?? {},
     declared: parts.audit ?? {},
     zeros: obligation.zeros,
     with: obligation.with,
@@ -191,7 +192,7 @@ function keep(
   }
   const frozen: Record<string, readonly string[]> = {};
   let least: { readonly effect: number; readonly mutant: string } | undefined;
-  for (const { mutant, freezes, where } of faultsOf(obligation, check, session, tell)) {
+  for (const { mutant, freezes, where } of faultsOf(obligation, check, context, tell)) {
     const verdict = tryFault(check, context, mutant);
     if (obligation.mutations === 'auto' && check.concerns?.(mutant, verdict) === false) continue;
     if (obligation.mutations === 'auto' && verdict.green && unchanged(mutant) !== undefined) continue;
@@ -248,12 +249,17 @@ interface FaultUnderTest {
 function faultsOf(
   { mutations, at }: Obligation,
   check: Check,
-  session: Session<Module>,
+  context: Context,
   tell: (rule: string, message: string, where: string) => void,
 ): FaultUnderTest[] {
+  const own = check.mutants?.(context) ?? [];
   if (mutations === 'auto')
-    return session.mutants(check.falsifiedBy).map((mutant) => ({ mutant, freezes: undefined, where: at }));
-  const all = session.mutants(MUTANT_KINDS);
+    return [...own, ...context.session.mutants(check.falsifiedBy)].map((mutant) => ({
+      mutant,
+      freezes: undefined,
+      where: at,
+    }));
+  const all = [...own, ...context.session.mutants(MUTANT_KINDS)];
   return mutations.flatMap(({ mutant: id, freezes, at: where }) => {
     const mutant = all.find((candidate) => candidate.id === id);
     if (mutant !== undefined) return [{ mutant, freezes, where }];

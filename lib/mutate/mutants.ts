@@ -29,7 +29,8 @@ export type MutantKind = (typeof MUTANT_KINDS)[number];
 export interface Mutant {
   /** `sever:attn/softmax#0`, `sign:blocks.0.mlp.0/linear#0.weight`: the same in every run. */
   readonly id: string;
-  readonly kind: MutantKind;
+  /** 'state': a fault of a check's own, of loading or of a mode. */
+  readonly kind: MutantKind | 'state';
   readonly op: string;
   readonly at: string | undefined;
   /** What is wrong, in words. */
@@ -178,7 +179,7 @@ const TARGETED = new Set([
   'kl_div',
 ]);
 
-function atCall(kind: MutantKind, name: string, call: Call, says: string, injection: Injection): Mutant {
+function atCall(kind: Mutant['kind'], name: string, call: Call, says: string, injection: Injection): Mutant {
   const { id, op, at } = call;
   return { id: `${name}:${id}`, kind, op, at, says, injections: [injection], equivalent: undefined };
 }

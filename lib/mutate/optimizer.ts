@@ -1,6 +1,6 @@
 /**
  * The optimizer: faults of its step, and an independent account of what the step should do, in f64 and in plain JavaScript
- * (Kingma and Ba 2015; Loshchilov and Hutter 2019; SGD with momentum as PyTorch writes it).
+ * (Kingma and Ba 2015; Loshchilov and Hutter 2019; Tieleman and Hinton 2012; SGD with momentum as PyTorch writes it).
  */
 import { valuesOf } from '../audit/measure.js';
 import { restoringParameters, type Named } from '../audit/preserve.js';
@@ -9,7 +9,7 @@ import { cast, contiguous } from '../ops/memory.js';
 import { mul } from '../ops/pointwise_binary.js';
 import { withGrad } from '../autograd/modes.js';
 import type { Given } from '../audit/gateway.js';
-import { Adam, AdamW, SGD, type Optimizer } from '../optim/index.js';
+import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Injection } from './inject.js';
 import type { Mutant } from './mutants.js';
@@ -20,6 +20,7 @@ const STEPS = 3;
 const PLACES: Readonly<Record<string, { readonly lr: number; readonly skip: number; readonly steps: number }>> = {
   adam_step: { lr: 6, skip: 8, steps: 5 },
   sgd_step: { lr: 4, skip: 6, steps: 3 },
+  rmsprop_step: { lr: 6, skip: 8, steps: 5 },
 };
 
 function changed(given: Given, at: number, make: (slot: Given['inputs'][number]) => Given['inputs'][number]): Given {
@@ -57,6 +58,10 @@ export function optimizerFaults(ops: readonly string[]): Mutant[] {
         fault('no bias correction', 'the moments are not corrected for their start at 0', (given) =>
           changed(given, place.steps, (steps) => (Array.isArray(steps) ? steps.map(lateStep) : steps)),
         ),
+      );
+    } else if (op === 'rmsprop_step') {
+      list.push(
+        fault('wrong alpha', 'alpha is 0.9', ({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, alpha: 0.9 } })),
       );
     }
     return list;
@@ -101,6 +106,15 @@ function account(
       p[i]! -= lr * d;
       continue;
     }
+    if (opt instanceof RMSprop) {
+      d += decay * p[i]!;
+      const alpha = number('alpha');
+      state.v[i] = alpha * state.v[i]! + (1 - alpha) * d * d;
+      d /= Math.sqrt(state.v[i]!) + number('eps');
+      if (number('momentum') !== 0) d = state.m[i] = number('momentum') * state.m[i]! + d;
+      p[i]! -= lr * d;
+      continue;
+    }
     const [beta1, beta2] = [number('beta1'), number('beta2')];
     if (hyper['decoupled'] === true) p[i]! *= 1 - lr * decay;
     else d += decay * p[i]!;
@@ -113,8 +127,8 @@ function account(
 
 /** Whether an account of this optimizer exists. */
 export function isAccountable(opt: Optimizer): boolean {
-  const plain = opt.groups.every(({ hyper }) => hyper['amsgrad'] !== true);
-  return plain && (opt instanceof SGD || opt instanceof Adam || opt instanceof AdamW);
+  const plain = opt.groups.every(({ hyper }) => hyper['amsgrad'] !== true && hyper['centered'] !== true);
+  return plain && (opt instanceof SGD || opt instanceof RMSprop || opt instanceof Adam || opt instanceof AdamW);
 }
 
 /**

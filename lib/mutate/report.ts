@@ -1,11 +1,11 @@
 /** What a proof says. */
 import { GradproofError } from '../errors.js';
-import type { MutantKind } from './mutants.js';
+import type { Mutant } from './mutants.js';
 import { OBLIGATIONS, type Obligation } from './obligations.js';
 
 export interface MutantReport {
   readonly id: string;
-  readonly kind: MutantKind;
+  readonly kind: Mutant['kind'];
   readonly op: string;
   readonly at: string | undefined;
   readonly says: string;

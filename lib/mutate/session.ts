@@ -8,7 +8,7 @@ import { detectByProbes, type ProbeOptions } from '../audit/probes.js';
 import { shadowOf, type Shadow } from '../audit/shadow.js';
 import type { Module } from '../nn/module.js';
 import { Sampler } from '../ops/samples.js';
-import { Adam, AdamW, SGD, type Optimizer } from '../optim/index.js';
+import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorLike } from './faults.js';
 import { Fault } from './inject.js';
@@ -114,12 +114,12 @@ export class Session<M extends Module> {
   }
 
   /** Obligations that are red, with what was seen; deviations, red or not; and the frozen parameters. */
-  look(fault: Fault | undefined, kind: MutantKind | undefined): Look {
+  look(fault: Fault | undefined, kind: Mutant['kind'] | undefined): Look {
     if (fault === undefined && kind === undefined) return (this.#clean ??= this.#look(undefined, undefined));
     return this.#look(fault, kind);
   }
 
-  #look(fault: Fault | undefined, kind: MutantKind | undefined): Look {
+  #look(fault: Fault | undefined, kind: Mutant['kind'] | undefined): Look {
     const red = new Map<Obligation, string>();
     const effects = new Map<Obligation, number>();
     let frozen: readonly string[] = [];
@@ -171,7 +171,7 @@ export class Session<M extends Module> {
       ? this.#preserving(() => collectStale(this.#model, named, () => this.#loss(this.#model)))
       : () => undefined;
     const all = generate({ observed: this.#observed, shadow, names, stale }, updateOps(this.make(), named));
-    return all.filter(({ kind }) => kinds.includes(kind));
+    return all.filter(({ kind }) => kind !== 'state' && kinds.includes(kind));
   }
 
   fault(mutant: Mutant): Fault {
@@ -267,6 +267,7 @@ function updateOps(make: (parameters: Named) => Optimizer, named: Named): string
   if (named.length === 0 || named.some(([, t]) => isHalf(t))) return [];
   const opt = make(named);
   if (opt instanceof SGD) return ['sgd_step'];
+  if (opt instanceof RMSprop) return ['rmsprop_step'];
   return opt instanceof Adam || opt instanceof AdamW ? ['adam_step'] : [];
 }
 

@@ -24,6 +24,8 @@ export interface Recorder {
   hostWrite?(tensor: Tensor, how: string): void;
   /** `detach()`: the same memory without history. */
   detached?(input: Tensor, output: Tensor): void;
+  /** `grad(outputs, inputs)` asks for the gradients of these. */
+  differentiated?(inputs: readonly Tensor[]): void;
 }
 
 /** Runs one op as the gateway does. */

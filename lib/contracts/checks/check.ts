@@ -8,6 +8,8 @@ export interface Context {
   readonly module: Module;
   readonly loss: (module: Module) => Tensor;
   readonly session: Session<Module>;
+  /** The tensors that the subject names. */
+  readonly inputs: Readonly<Record<string, Tensor>>;
   /** What the subject declares of itself. */
   readonly declared: AuditOptions;
   readonly zeros: readonly DeclaredZero[];
@@ -30,6 +32,8 @@ export interface Check {
   readonly options: readonly string[];
   /** The kinds of mutants that `mutations: auto` means. */
   readonly falsifiedBy: readonly MutantKind[];
+  /** Faults of its own, beside those of the graph. */
+  readonly mutants?: (context: Context) => readonly Mutant[];
   /** Whether a generated mutant is one that this check must notice. */
   readonly concerns?: (mutant: Mutant, verdict: Verdict) => boolean;
   run(context: Context, mutant: Mutant | undefined): Verdict;

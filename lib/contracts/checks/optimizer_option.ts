@@ -4,7 +4,7 @@ import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../../optim/index.js'
 import type { Tensor } from '../../tensor/tensor.js';
 
 type Make = (parameters: readonly (readonly [string, Tensor])[]) => Optimizer;
-type Options = Readonly<Record<string, number>>;
+type Options = Readonly<Record<string, number | boolean>>;
 
 const KINDS: Readonly<
   Record<string, (parameters: readonly (readonly [string, Tensor])[], options: Options) => Optimizer>
@@ -35,9 +35,12 @@ export function optimizerOption(value: unknown): Make | undefined {
   }
   const given = value[name];
   const options = isRecord(given) ? Object.entries(given) : [];
-  const numbers = options.map(([key, entry]): [string, number] => {
-    if (typeof entry === 'number') return [key, entry];
-    throw new GradproofError('ERR_CONTRACT', `'${key}' of the optimizer must be a number, got ${String(entry)}`);
+  const numbers = options.map(([key, entry]): [string, number | boolean] => {
+    if (typeof entry === 'number' || typeof entry === 'boolean') return [key, entry];
+    throw new GradproofError(
+      'ERR_CONTRACT',
+      `'${key}' of the optimizer must be a number, true or false, got ${String(entry)}`,
+    );
   });
   return (parameters) => make(parameters, Object.fromEntries(numbers));
 }
