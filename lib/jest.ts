@@ -2,6 +2,7 @@
 import type { AuditOptions } from './audit/index.js';
 import type { GradcheckOptions } from './autograd/index.js';
 import { hasNoDeadParameters, passesGradcheck, trains, type TrainOptions } from './contracts/testing/matchers.js';
+import { matchesTorch, type TorchOptions } from './contracts/testing/torch.js';
 import { GradproofError } from './errors.js';
 import type { Module } from './nn/index.js';
 import type { Tensor } from './tensor/tensor.js';
@@ -16,6 +17,8 @@ declare global {
       toPassGradcheck(inputs: readonly Tensor[], options?: GradcheckOptions): R;
       /** The loss falls below a share of where it started. */
       toTrain(options: TrainOptions): R;
+      /** A tensor, an object of them, a module's state or a recorded step has PyTorch's values: a path, a tensor or numbers. */
+      toMatchTorch(expected: unknown, options?: TorchOptions): R;
     }
   }
 }
@@ -34,4 +37,9 @@ if (!isExpect(expect)) {
     hint: 'With injectGlobals: false use gradproof/testing; in vitest import gradproof/vitest.',
   });
 }
-expect.extend({ toHaveNoDeadParameters: hasNoDeadParameters, toPassGradcheck: passesGradcheck, toTrain: trains });
+expect.extend({
+  toHaveNoDeadParameters: hasNoDeadParameters,
+  toPassGradcheck: passesGradcheck,
+  toTrain: trains,
+  toMatchTorch: matchesTorch,
+});

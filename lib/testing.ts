@@ -6,6 +6,7 @@ import {
   type Fact,
   type TrainOptions,
 } from './contracts/testing/matchers.js';
+import { matchesTorch, type TorchOptions } from './contracts/testing/torch.js';
 import type { AuditOptions } from './audit/index.js';
 import type { GradcheckOptions } from './autograd/index.js';
 import { GradproofError } from './errors.js';
@@ -13,6 +14,7 @@ import type { Module } from './nn/index.js';
 import type { Tensor } from './tensor/tensor.js';
 
 export type { TrainOptions } from './contracts/testing/matchers.js';
+export type { TorchOptions } from './contracts/testing/torch.js';
 
 function hold({ pass, message }: Fact): void {
   if (!pass) throw new GradproofError('ERR_ASSERTION', message());
@@ -35,4 +37,9 @@ export function assertGradcheck(
 /** Throws unless the loss falls below `below` (default 0.5) of where it started. */
 export function assertTrains(model: Module, options: TrainOptions): void {
   hold(trains(model, options));
+}
+
+/** Throws unless `received` (a tensor, an object of them, a module, a recorded step) has the values that PyTorch exported. */
+export function assertMatchesTorch(received: unknown, expected: unknown, options?: TorchOptions): void {
+  hold(matchesTorch(received, expected, options));
 }

@@ -13,7 +13,14 @@ import { detectPartial } from './detect_partial.js';
 import { detectFlow } from './detect_flow.js';
 import { detectSizes, detectUntied, gradientsOf, isSuspicious, type DeclaredZero } from './detect_size.js';
 import { detectLeftovers, detectTraining, type TrainingOptions } from './detect_training.js';
-import { assertReport, type AuditReport, type Finding, type FindingKind, type ParameterFlow } from './finding.js';
+import {
+  assertReport,
+  type AuditReport,
+  type DeclaredStop,
+  type Finding,
+  type FindingKind,
+  type ParameterFlow,
+} from './finding.js';
 import { graphOf } from './graph.js';
 import { preserving } from './preserve.js';
 import { detectByProbes, type ProbeOptions } from './probes.js';
@@ -22,6 +29,8 @@ import { shadowOf, type Shadow } from './shadow.js';
 export interface AuditOptions extends ProbeOptions {
   /** Gradients that are 0 by the model's structure. Two-sided: one that is not 0 in f64 is a finding. */
   readonly zeros?: readonly DeclaredZero[] | undefined;
+  /** What is meant to pass no gradient: a straight-through estimator, a target. Where it is not said, `prove` is red. */
+  readonly stops?: readonly DeclaredStop[] | undefined;
   /** Pairs of state-dict names that must be one tensor. */
   readonly tied?: readonly (readonly [string, string])[] | undefined;
   /** Trains copies for this many steps, and finds what is stuck. Default 0. */

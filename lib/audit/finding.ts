@@ -37,6 +37,13 @@ export interface Finding {
   readonly message: string;
 }
 
+/** A detach, or a call under noGrad, that is meant to pass no gradient. */
+export interface DeclaredStop {
+  /** Its id, as `audit --edges` lists it: `detach#0`, `attn/softmax#0`. */
+  readonly call: string;
+  readonly because: string;
+}
+
 /** What one parameter received. */
 export interface ParameterFlow {
   readonly name: string;

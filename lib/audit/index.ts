@@ -6,6 +6,7 @@ export {
   KINDS,
   type AuditReport,
   type CallReport,
+  type DeclaredStop,
   type Edge,
   type Finding,
   type FindingKind,

@@ -17,9 +17,9 @@ import { dispatch } from '../ops/dispatch.js';
 import { state, type Recorder } from '../ops/state.js';
 import { isDType, isFloat } from '../tensor/dtype.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
-import { contiguousStrides } from '../tensor/shape.js';
+import { contiguousStrides, sameShape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
-import { withHooks } from './gateway.js';
+import { Paths, withHooks } from './gateway.js';
 import { measure, valuesOf } from './measure.js';
 import type { Named } from './preserve.js';
 import { tensorsOf } from './trace.js';
@@ -38,9 +38,17 @@ export interface Shadow {
   readonly passed: ReadonlyMap<string, Passed>;
 }
 
+export interface Stops {
+  readonly ids: ReadonlySet<string>;
+  /** Filled by the first run, read by those after it. */
+  readonly kept: Map<string, readonly Tensor[]>;
+}
+
 export interface ShadowOptions {
   /** Without it only the loss is computed. */
   readonly backward: boolean;
+  /** Ids of calls (and detaches) that the program means to pass no gradient: their results as they were, when parameters move. */
+  readonly stops?: Stops | undefined;
   /** Moves the twins of the parameters away from their values. */
   readonly move?: ((parameter: number, values: Float64Array) => void) | undefined;
 }
@@ -62,13 +70,48 @@ function wideAttrs(attrs: Attributes): Attributes {
   return typeof dtype === 'string' && isDType(dtype) && isFloat(dtype) ? { ...attrs, dtype: 'f64' } : attrs;
 }
 
+interface Place {
+  readonly shape: readonly number[];
+  readonly stride: readonly number[];
+  readonly offset: number;
+  readonly twin: Tensor;
+}
+
 class Twins implements Recorder {
   readonly #twins = new WeakMap<Tensor, Tensor>();
+  readonly #places = new WeakMap<Tensor['storage'], Place>();
+  readonly #paths: Paths;
+  readonly #counts = new Map<string, number>();
+  readonly #stops: Stops | undefined;
   /** Deeper than 0 while an op runs. */
   depth = 0;
 
+  constructor(model: Module, stops: Stops | undefined) {
+    this.#paths = new Paths(model);
+    this.#stops = stops;
+  }
+
+  /** What a stop gave in the first run; anything else as it is. */
+  held(id: string, made: readonly Tensor[]): readonly Tensor[] {
+    if (this.#stops?.ids.has(id) !== true) return made;
+    const before = this.#stops.kept.get(id);
+    if (before === undefined) this.#stops.kept.set(id, made.map(withoutHistory));
+    return before ?? made;
+  }
+
   set(t: Tensor, twin: Tensor): void {
     this.#twins.set(t, twin);
+    this.#places.set(t.storage, { shape: t.shape, stride: t.stride, offset: t.offset, twin });
+  }
+
+  /** A bare copy of a handle (a checkpoint makes them) stands for the same numbers. */
+  #copied(t: Tensor): Tensor | undefined {
+    const place = this.#places.get(t.storage);
+    if (place === undefined || place.offset !== t.offset || !sameShape(place.shape, t.shape)) return undefined;
+    if (!sameShape(place.stride, t.stride)) return undefined;
+    const twin = withoutHistory(place.twin);
+    twin.leafRequiresGrad = t.isLeaf && t.leafRequiresGrad;
+    return twin;
   }
 
   /** Of an integer tensor itself: ids and masks are shared, so that both programs take the same way. */
@@ -76,7 +119,7 @@ class Twins implements Recorder {
     if (!isFloat(t.dtype)) return t;
     let twin = this.#twins.get(t);
     if (twin === undefined) {
-      twin = leafOf(t, numbersOf(readRaw(t), t.dtype), t.isLeaf && t.leafRequiresGrad);
+      twin = this.#copied(t) ?? leafOf(t, numbersOf(readRaw(t), t.dtype), t.isLeaf && t.leafRequiresGrad);
       this.#twins.set(t, twin);
     }
     return twin;
@@ -97,7 +140,14 @@ class Twins implements Recorder {
   }
 
   detached(input: Tensor, output: Tensor): void {
-    if (this.depth === 0 && isFloat(input.dtype)) this.set(output, withoutHistory(this.of(input)));
+    if (this.depth > 0) return;
+    const path = this.#paths.current();
+    const place = path === '' ? 'detach' : `${path}/detach`;
+    const count = this.#counts.get(place) ?? 0;
+    this.#counts.set(place, count + 1);
+    if (!isFloat(input.dtype)) return;
+    const [twin] = this.held(`${place}#${count}`, [withoutHistory(this.of(input))]);
+    this.set(output, twin!);
   }
 
   /** A custom function has one backward, in the dtype it was called with. */
@@ -130,7 +180,7 @@ class Twins implements Recorder {
 
 /** Runs `loss` with its f64 twin; parameters, buffers and generators of the module are the caller's to preserve. */
 export function shadowOf(model: Module, named: Named, loss: () => Tensor, options: ShadowOptions): Shadow {
-  const twins = new Twins();
+  const twins = new Twins(model, options.stops);
   const leaves = named.map(([, t], p) => {
     const values = numbersOf(readRaw(t), t.dtype);
     options.move?.(p, values);
@@ -163,7 +213,7 @@ export function shadowOf(model: Module, named: Named, loss: () => Tensor, option
             const first = nextSequence();
             const made = dispatch(op, before, wideAttrs(given.attrs), undefined);
             for (let i = first; i < nextSequence(); i++) nodes.set(i, id);
-            twins.pair(outputs, made);
+            twins.pair(outputs, twins.held(id, tensorsOf(made)));
             before = [];
             twins.depth--;
             return undefined;

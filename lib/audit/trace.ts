@@ -54,6 +54,8 @@ export interface Call {
   readonly cut: string | undefined;
   /** Sequence numbers of the tape's nodes made by this call: first, and one past the last. */
   readonly nodes: readonly [number, number];
+  /** A custom function or a checkpoint: it does not pass the gateway, and no fault can be put into it. */
+  readonly custom?: boolean;
 }
 
 export interface TraceOptions {
@@ -245,6 +247,7 @@ export class Trace implements Recorder {
       outputs: values,
       cut: state.grad ? undefined : NO_GRAD,
       nodes: [nextSequence() - 1, nextSequence()],
+      custom: true,
     });
     this.#options.observe?.(call, { inputs, attrs }, outputs);
   }

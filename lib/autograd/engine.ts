@@ -3,7 +3,6 @@
  * gateway. Edges and saved tensors are cut as the walk passes (unless retainGraph); gradients that nobody sees are
  * released at once. Iterative: a chain of a million nodes needs no stack.
  */
-import { state } from '../ops/state.js';
 import { GradproofError } from '../errors.js';
 import { state } from '../ops/state.js';
 import { constant } from '../ops/constants.js';

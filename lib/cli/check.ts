@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { audit, type SubjectParts } from '../audit/index.js';
 import { gradcheck } from '../autograd/index.js';
 import { runContract } from '../contracts/index.js';
-import { auditOutcome, couldNotRun, proofOutcome, type Outcome } from '../contracts/report/index.js';
+import { auditOutcome, couldNotRun, gradcheckOutcome, proofOutcome, type Outcome } from '../contracts/report/index.js';
 import { prove } from '../mutate/index.js';
 import { openDevice } from '../native/runtime.js';
 import { manualSeed } from '../ops/generator.js';
@@ -26,34 +26,15 @@ function filesOf(args: Args): readonly string[] {
 }
 
 /** Parameters against central differences in f64. */
-function gradcheckOutcome({ module, loss, inputs }: SubjectParts, file: string, seconds: () => number): Outcome {
+function checkGradients({ module, loss, inputs }: SubjectParts, file: string, seconds: () => number): Outcome {
   const checkable = {
     forward: () => loss(module),
     namedParameters: () => module.namedParameters(),
     buffers: () => [...module.buffers(), ...Object.values(inputs ?? {})],
   };
-  const { ok, findings, checked } = gradcheck(checkable, [], {
-    throws: false,
-    name: module.constructor.name,
-    allowVacuous: true,
-  });
-  const messages = findings.map(
-    ({ name, kind, position, analytic, numeric }) =>
-      `${name}: ${kind} at [${position.join(', ')}]: analytic ${analytic}, numeric ${numeric}`,
-  );
-  return {
-    command: 'gradcheck',
-    title: file,
-    status: ok ? 'held' : 'red',
-    problems: messages.map((message) => ({ rule: 'gradcheck', message, at: undefined })),
-    cases: [{ name: 'gradients', failures: messages }],
-    lines: [
-      `gradcheck ${file}: ${ok ? 'held' : 'RED'} (${checked} parameters in f64)`,
-      ...messages.map((m) => `  ✗ ${m}`),
-    ],
-    data: { ok, findings, checked },
-    seconds: seconds(),
-  };
+  const name = module.constructor.name;
+  const report = gradcheck(checkable, [], { throws: false, name, allowVacuous: true });
+  return gradcheckOutcome(file, report, name, seconds());
 }
 
 /** A model that has no contract. */
@@ -68,9 +49,9 @@ async function checkModel(file: string, args: Args): Promise<Outcome[]> {
     const { module, loss, audit: declared } = parts;
     outcomes.push(auditOutcome(file, audit(module, loss, declared), seconds(), false));
     // inputs that the file does not name stay f32, and its own checks of dtypes would refuse f64 parameters beside them
-    if (parts.inputs !== undefined) outcomes.push(gradcheckOutcome(parts, file, seconds));
-    const { zeros, causal, positions, content, optimizer } = declared ?? {};
-    const options = { zeros, causal, positions, content, optimizer };
+    if (parts.inputs !== undefined) outcomes.push(checkGradients(parts, file, seconds));
+    const { zeros, stops, causal, positions, content, optimizer } = declared ?? {};
+    const options = { zeros, stops, causal, positions, content, optimizer };
     const budget = args.number('budget');
     const proof = prove(module, loss, { ...options, budget, seed: args.number('seed') });
     outcomes.push(proofOutcome(file, proof, seconds()));

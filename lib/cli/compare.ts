@@ -1,9 +1,10 @@
 /** `gradproof compare A B` and `sweep A B`: traces side by side, and the first event that differs. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileError } from '../io/atomic.js';
 import {
   compareTraces,
   loadTrace,
+  renderHeatMap,
   sweepTraces,
   type CompareReport,
   type CompareRow,
@@ -119,6 +120,14 @@ function show(args: Args, report: { readonly ok: boolean }, text: (color: boolea
   return report.ok ? Exit.Held : Exit.Failed;
 }
 
+function writePage(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw fileError(error, 'write', file);
+  }
+}
+
 export const compareCommand: Command = {
   spec: {
     name: 'compare',
@@ -128,6 +137,7 @@ export const compareCommand: Command = {
     options: {
       ...OPTIONS,
       shadow: { kind: 'word', value: 'DIR', help: 'the trace of A in f64: tells float noise from a wrong formula' },
+      html: { kind: 'word', value: 'FILE', help: 'also a heat map of layers and phases, as a page' },
     },
   },
   run(args) {
@@ -140,6 +150,8 @@ export const compareCommand: Command = {
       ...optionsOf(args),
       shadow: shadow === undefined ? undefined : loadTrace(shadow),
     });
+    const page = args.optionalWord('html');
+    if (page !== undefined) writePage(page, renderHeatMap(report, `${names[0]} against ${names[1]}`));
     return Promise.resolve(show(args, report, (color) => comparison(report, color)));
   },
 };

@@ -17,9 +17,10 @@ export const proveCommand: Command = {
   },
   run(args) {
     return eachSubject(args, 'prove', ({ module, loss, audit: options }, file, seconds) => {
-      const { zeros, causal, positions, content, optimizer } = options ?? {};
+      const { zeros, stops, causal, positions, content, optimizer } = options ?? {};
       const report = prove(module, loss, {
         zeros,
+        stops,
         causal,
         positions,
         content,

@@ -144,10 +144,11 @@ function sessionFor(
   const key = JSON.stringify([optimizer, steps]);
   let session = sessions.get(key);
   if (session === undefined) {
-    const { causal, positions, content, optimizer: declared } = parts.audit ?? {};
+    const { stops, causal, positions, content, optimizer: declared } = parts.audit ?? {};
     const make = optimizerOption(optimizer) ?? declared;
     const count = typeof steps === 'number' ? steps : undefined;
     session = new Session<Module>(parts.module, parts.loss, {
+      stops,
       causal,
       positions,
       content,

@@ -83,7 +83,7 @@ function differs(a: Tensor, b: Tensor): boolean {
     difference += (x[i]! - y[i]!) ** 2;
     size += x[i]! ** 2;
   }
-  return !(difference <= 1e-12 * size);
+  return !(difference <= 1e-10 * size);
 }
 
 function replaceOne(gradients: Gradients, input: number, make: (g: Tensor) => Tensor): Gradients {

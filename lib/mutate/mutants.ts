@@ -84,10 +84,16 @@ function nothing(recorded: Recorded, call: Call, input: number): string | undefi
 }
 
 function severs(recorded: Recorded, call: Call): Mutant[] {
-  const { trace } = recorded.observed;
+  const { trace, notes } = recorded.observed;
   const readers = trace.calls.flatMap((reader) =>
     reader.uses.flatMap((use, input) =>
-      call.outputs.includes(use.value) && use.history && reader.cut === undefined ? [{ reader, input }] : [],
+      // a reader that no gradient reaches (it is only shown, or stopped on purpose) has none to lose
+      call.outputs.includes(use.value) &&
+      use.history &&
+      reader.cut === undefined &&
+      notes.get(reader.id)?.dy !== undefined
+        ? [{ reader, input }]
+        : [],
     ),
   );
   const base = { kind: 'sever', op: call.op, at: call.at } as const;
@@ -96,16 +102,21 @@ function severs(recorded: Recorded, call: Call): Mutant[] {
       ...base,
       id: `sever:${call.id}`,
       says: `the result of ${call.id} loses its history`,
-      injections: [severResult(call.id)],
+      injections:
+        call.custom === true
+          ? readers
+              .filter(({ reader }) => reader.custom !== true)
+              .map(({ reader, input }) => severInput(reader.id, input))
+          : [severResult(call.id)],
       equivalent: undefined,
     },
-  ];
+  ].filter(({ injections }) => injections.length > 0);
   // one reader of several: the others keep the parameters alive, and only the gradient's value tells
-  const edges = readers.length > 1 ? readers : [];
+  const edges = readers.length > 1 ? readers.filter(({ reader }) => reader.custom !== true) : [];
   for (const { reader, input } of edges) list.push(edge(recorded, call.id, reader, input));
   call.uses.forEach((use, input) => {
     const value = trace.values[use.value]!;
-    if (value.parameter >= 0 && use.history && call.cut === undefined)
+    if (value.parameter >= 0 && use.history && call.cut === undefined && call.custom !== true)
       list.push(edge(recorded, recorded.names[value.parameter]!, call, input));
   });
   return list;
@@ -132,11 +143,15 @@ const WORDS = {
 } as const;
 
 function rules(recorded: Recorded, call: Call): Mutant[] {
+  if (call.custom === true) return [];
   const note = recorded.observed.notes.get(call.id);
   const names = call.inputNames;
   const list: Mutant[] = [];
   note?.dx.forEach((dx, input) => {
     if (dx === undefined) return;
+    // a leaf that is no parameter: the program asked for its gradient itself, and had it before this pass
+    const value = recorded.observed.trace.values[call.uses[input]?.value ?? -1];
+    if (value !== undefined && value.parameter < 0 && (value.call < 0 || !value.history)) return;
     const name = names[input] ?? String(input);
     const none = nothing(recorded, call, input);
     for (const fault of RULE_FAULTS) {

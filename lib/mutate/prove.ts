@@ -64,8 +64,10 @@ function tryOne<M extends Module>(session: Session<M>, mutant: Mutant, declared:
   let seen: Look;
   let named: MutantReport['named'];
   let noticed = false;
+  let idle: string | undefined;
   try {
     seen = session.look(fault, kind);
+    idle = unchanged(mutant); // before training moves the parameters, and what was there with them
     if (kind === 'sever' && seen.red.has('gradient-flow')) named = session.nameCut(fault);
   } catch (error) {
     // a fault that makes the program throw is noticed by everybody
@@ -79,7 +81,7 @@ function tryOne<M extends Module>(session: Session<M>, mutant: Mutant, declared:
     noticed = true; // training threw: a loss without history, say
   }
   const { red, effects, frozen } = seen;
-  const why = red.size > 0 ? undefined : (declared ?? mutant.equivalent ?? unchanged(mutant));
+  const why = red.size > 0 ? undefined : (declared ?? mutant.equivalent ?? idle);
   const status = red.size > 0 ? 'killed' : why === undefined ? 'survived' : 'equivalent';
   return { id, kind, op, at, says, status, because: why, red, effects, frozen, named, noticed };
 }

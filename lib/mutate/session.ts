@@ -5,7 +5,9 @@ import { detectPartial } from '../audit/detect_partial.js';
 import { valuesOf } from '../audit/measure.js';
 import { preserving, restoringParameters, type Named } from '../audit/preserve.js';
 import { detectByProbes, type ProbeOptions } from '../audit/probes.js';
-import { shadowOf, type Shadow } from '../audit/shadow.js';
+import { shadowOf, type Shadow, type Stops } from '../audit/shadow.js';
+import { suspectsOf } from '../audit/cuts.js';
+import type { DeclaredStop } from '../audit/finding.js';
 import type { Module } from '../nn/module.js';
 import { Sampler } from '../ops/samples.js';
 import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
@@ -19,6 +21,8 @@ import type { MutantReport } from './report.js';
 import { collectStale } from './stale.js';
 
 export interface SessionOptions extends Pick<ProbeOptions, 'causal' | 'positions' | 'content'> {
+  /** As for the audit: central differences hold their results still. */
+  readonly stops?: readonly DeclaredStop[] | undefined;
   /** Default AdamW with lr 3e-3. */
   readonly optimizer?: ((parameters: Named) => Optimizer) | undefined;
   /** Steps that show whether the loss alone would have noticed. Default 4. */
@@ -52,6 +56,7 @@ export class Session<M extends Module> {
   readonly #options: SessionOptions;
   readonly #scale: number;
   readonly #observed: Observed;
+  readonly #stops: Stops;
   #clean: Look | undefined;
   /** Whether the unmutated program is a causal model of tokens: what its mutants are held to. */
   readonly #causal: boolean | undefined;
@@ -62,7 +67,10 @@ export class Session<M extends Module> {
     this.#options = options;
     this.named = model.namedParameters();
     this.tolerance = this.named.some(([, t]) => isHalf(t)) ? HALF : TOLERANCE;
-    this.shadow = this.#preserving(() => shadowOf(model, this.named, () => loss(model), { backward: true }));
+    this.#stops = { ids: new Set(options.stops?.map(({ call }) => call)), kept: new Map() };
+    this.shadow = this.#preserving(() =>
+      shadowOf(model, this.named, () => loss(model), { backward: true, stops: this.#stops }),
+    );
     this.#scale = scaleOf(this.shadow);
     this.baseline = this.result();
     this.rows = new Rows(this.named, this.baseline, this.shadow);
@@ -156,11 +164,20 @@ export class Session<M extends Module> {
       if (findings.length > 0) red.set('sequence', tell(findings));
     }
     if (fault === undefined && kind === undefined) {
-      const disagreement = differencesDisagree(this.#model, this.named, this.#loss, this.shadow);
+      const disagreement = differencesDisagree(this.#model, this.named, this.#loss, this.shadow, this.#stops);
       if (disagreement > DISAGREEMENT)
-        red.set('gradients', `f64 is off central differences by ${disagreement.toExponential(1)}`);
+        red.set('gradients', `f64 is off central differences by ${disagreement.toExponential(1)}${this.#droppers()}`);
     }
     return { red, effects, frozen };
+  }
+
+  /** Calls that drop a gradient on the way and are not declared, for a message. */
+  #droppers(): string {
+    const { trace, rootValue } = this.#observed;
+    const found = suspectsOf(trace, rootValue, this.named.length).filter(({ call }) => !this.#stops.ids.has(call.id));
+    if (found.length === 0) return '';
+    const list = found.map(({ call: { id, at } }) => `${id}${at === undefined ? '' : ` (${at})`}`).join(', ');
+    return `; a gradient is dropped at ${list}: where that is meant, declare it, stops: [{ call: '${found[0]!.call.id}', because: … }]`;
   }
 
   /** Every mutant of these kinds, in a fixed order. */
@@ -230,6 +247,7 @@ function differencesDisagree<M extends Module>(
   named: Named,
   loss: (model: M) => Tensor,
   shadow: Shadow,
+  stops: Stops,
 ): number {
   const eps = 1e-5;
   const sampler = new Sampler({ seed: 11 });
@@ -250,6 +268,7 @@ function differencesDisagree<M extends Module>(
       preserving(model, named, () =>
         shadowOf(model, named, () => loss(model), {
           backward: false,
+          stops,
           move: (p, values) => {
             if (named[p]![1].requiresGrad)
               values.forEach((value, i) => (values[i] = value + step * directions[p]![i]!));

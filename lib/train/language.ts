@@ -1,9 +1,10 @@
 /** The main job: a character-level GPT from text to trained weights, samples, curves and the proof. */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Positions } from '../audit/index.js';
 import { CharTokenizer, DataLoader, splitTokens, TextDataset } from '../data/index.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, isError } from '../errors.js';
 import { readMetrics, writeFileAtomic } from '../io/index.js';
 import { GPT, tokenLoss } from '../models/index.js';
 import { AdamW, warmupCosineLr } from '../optim/index.js';
@@ -134,7 +135,7 @@ export async function trainLanguageModel(run: LanguageRun): Promise<LanguageResu
 
   const from = trainer.step;
   let warm = { step: from, seconds: 0 };
-  const result = await trainer.fit(loader, {
+  const fit = trainer.fit(loader, {
     steps: config.steps,
     validation,
     evalEvery: config.evalEvery,
@@ -151,6 +152,15 @@ export async function trainLanguageModel(run: LanguageRun): Promise<LanguageResu
       );
     },
   });
+  let result: FitResult;
+  try {
+    result = await fit;
+  } catch (error) {
+    progress.end();
+    // what was reached stays readable, and the page says why it ends there
+    if (isError(error)) await writeFailure(run, trainer.step, parameters, error);
+    throw error;
+  }
   progress.end();
 
   const complete = result.stopped === 'done';
@@ -164,6 +174,12 @@ export async function trainLanguageModel(run: LanguageRun): Promise<LanguageResu
   }
   await writeResults(run, result, parameters, samples, proof);
   return { ...result, parameters, samples, proof };
+}
+
+async function writeFailure(run: LanguageRun, step: number, parameters: number, error: GradproofError): Promise<void> {
+  const ended: FitResult = { step, loss: NaN, validation: undefined, stopped: 'aborted', seconds: 0 };
+  if (!existsSync(join(run.folder, 'metrics.jsonl'))) return;
+  await writeResults(run, ended, parameters, [], undefined, error);
 }
 
 function firstIndices(count: number, length: number): number[] {
@@ -181,6 +197,7 @@ async function writeResults(
   parameters: number,
   samples: readonly string[],
   proof: Proof | undefined,
+  failure?: GradproofError,
 ): Promise<void> {
   const metrics = readMetrics(join(run.folder, 'metrics.jsonl'));
   const points = (key: string): Series['points'] =>
@@ -200,6 +217,7 @@ async function writeResults(
     result.stopped === 'done'
       ? `Trained for ${result.step} steps.`
       : `Stopped at step ${result.step} of ${config.steps}.`,
+    failure?.message ?? '',
     val === undefined ? '' : `Validation loss ${val.toFixed(4)}.`,
     proof === undefined ? '' : proof.ok ? 'The proof holds.' : 'The proof is red.',
   ];

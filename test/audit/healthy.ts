@@ -51,6 +51,7 @@ export const HEALTHY: Readonly<Record<string, Healthy>> = {
         const hard = gp.oneHot(soft.argmax(1), 4).to('f32');
         return m.on('b', soft.add(hard.sub(soft).detach()));
       }),
+    options: { stops: [{ call: 'detach#0', because: 'the hard choice passes the gradient of the soft one' }] },
   },
   'a target that gets no gradient': {
     make: () =>
@@ -59,6 +60,7 @@ export const HEALTHY: Readonly<Record<string, Healthy>> = {
         const target = gp.noGrad(() => m.on('a', x.mul(0.5)).tanh());
         return m.on('b', h.mul(h.sub(target)));
       }),
+    options: { stops: [{ call: 'a/linear#1', because: 'the target is given' }] },
   },
   'a penalty on the gradient of the input': {
     make: () =>

@@ -16,14 +16,14 @@ describe('gradproof gradcheck', () => {
       });
       export default gp.defineSubject(() => ({ module: new gp.nn.Linear(2, 2), loss: (m) => ${loss}, inputs: { x } }));`;
     place.write('good.mts', subject('m.forward(x).square().sum()'));
-    expect(place.run('gradcheck', 'good.mts')).toMatchObject({ code: 0, err: '' });
+    expect(await place.here('gradcheck', 'good.mts')).toMatchObject({ code: 0, err: '' });
     place.write('bad.mts', subject('wrong(m.forward(x)).sum()'));
-    const { code, out } = place.run('gradcheck', 'bad.mts');
+    const { code, out } = await place.here('gradcheck', 'bad.mts');
     expect(out).toContain('weight: wrong');
     expect([code, out]).toEqual([1, expect.stringContaining('2 parameters compared')]);
     place.write('none.mts', 'export default 3;');
-    await place.refuses(1, 'defineSubject', 'gradcheck', 'none.mts');
-    await place.refuses(1, 'cannot load', 'gradcheck', 'missing.mts');
+    await place.says(3, 'defineSubject', 'gradcheck', 'none.mts');
+    await place.says(3, 'could not run', 'gradcheck', 'missing.mts');
   });
 
   it('checks an op by its name, and guesses one', async () => {

@@ -26,6 +26,14 @@ describe('gradproof record and compare', () => {
     const { out } = await place.here('compare', 'a', 'b', '--json', '--tolerance', '1e-9');
     expect(JSON.parse(out)).toMatchObject({ ok: false, first: { phase: 'forward', path: '1' } });
     await place.says(0, 'none differs', 'compare', 'a', 'b', '--tolerance', '1');
+    await place.says(1, 'first difference', 'compare', 'a', 'b', '--html', 'heat.html');
+    const page = place.read('heat.html');
+    expect(page).toContain('First difference: forward of 1.');
+    expect(page.match(/<td class="first"/g)).toHaveLength(1);
+    // one row per layer, parameter and the model; nothing to fetch, nothing to run
+    expect(page.match(/<tr><th>/g)?.length).toBeGreaterThanOrEqual(7);
+    expect(page).not.toMatch(/<script|https?:|src=/);
+    await place.refuses(1, 'none/heat.html', 'compare', 'a', 'b', '--html', 'none/heat.html');
   });
 
   it('sweep many batches and name the worst', async () => {

@@ -33,6 +33,22 @@ describe('gradproof train', () => {
     expect(readFileSync(place.at('whole', 'report.html'), 'utf8')).toContain('The proof holds.');
   });
 
+  it('leaves a report that says why it ended, where the loss is no number any more', async () => {
+    const how = ['--steps', '30', '--lr', '1e30', '--warmup', '0', '--clip', '1e30', ...small];
+    await place.refuses(
+      1,
+      /step \d+: the (loss|gradient norm) is/,
+      'train',
+      '--data',
+      place.text,
+      '--out',
+      'lost',
+      ...how,
+    );
+    const page = readFileSync(place.at('lost', 'report.html'), 'utf8');
+    expect(page).toMatch(/class="verdict red">Stopped at step \d+ of 30\..*the first op with such a value is/);
+  });
+
   // bf16 spaces numbers near 1 by 2⁻⁷: without master weights the scales of the norms would stay at 1.
   it.each(['bf16', 'f64'])('trains in %s, and the proof holds', async (dtype) => {
     const how = ['--steps', '60', '--warmup', '0', '--dtype', dtype, '--dropout', '0.1', '--accumulate', '2', ...small];

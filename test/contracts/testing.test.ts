@@ -32,6 +32,8 @@ describe('gradproof/vitest', () => {
     expect(() => expect(model()).toHaveNoDeadParameters(cut)).toThrow("severed at 'detach'");
     expect(() => expect(wrong).toPassGradcheck([x])).toThrow('analytic');
     expect(() => expect(model()).toTrain(idle)).toThrow('after 3 steps the loss is');
+    expect(() => expect(model()).toTrain(idle)).toThrow('did not move: 0.weight, 0.bias, 2.weight, 2.bias');
+    expect(() => expect(model()).toTrain({ loss: cut })).toThrow('the loss has no gradient history');
     expect(() => expect(3).toTrain(idle)).toThrow('a module is needed');
   });
 });
@@ -62,6 +64,7 @@ describe('gradproof/jest', () => {
       'toHaveNoDeadParameters',
       'toPassGradcheck',
       'toTrain',
+      'toMatchTorch',
     ]);
   });
 });

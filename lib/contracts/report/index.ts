@@ -2,6 +2,7 @@
 export {
   auditOutcome,
   couldNotRun,
+  gradcheckOutcome,
   proofOutcome,
   type Case,
   type Outcome,

@@ -1,6 +1,7 @@
 /** What a command found, apart from how it is shown: one outcome per file or contract. */
 import type { AuditReport, Finding, Graph } from '../../audit/index.js';
 import { KINDS } from '../../audit/index.js';
+import type { GradcheckReport } from '../../autograd/index.js';
 import type { ProofReport } from '../../mutate/index.js';
 
 /** 'not-run': something it needs is not on this machine. Never to be read as held. */
@@ -118,6 +119,28 @@ export function auditOutcome(title: string, report: AuditReport, seconds: number
     ],
     data: { ok: report.ok, loss, findings, parameters, graph },
     graph,
+    seconds,
+  };
+}
+
+/** What a comparison with central differences found. */
+export function gradcheckOutcome(title: string, report: GradcheckReport, name: string, seconds: number): Outcome {
+  const { ok, findings, checked } = report;
+  const messages = findings.map(
+    ({ name: what, kind, position, analytic, numeric }) =>
+      `${what}: ${kind} at [${position.join(', ')}]: analytic ${analytic}, numeric ${numeric}`,
+  );
+  return {
+    command: 'gradcheck',
+    title,
+    status: ok ? 'held' : 'red',
+    problems: messages.map((message) => ({ rule: 'gradcheck', message, at: undefined })),
+    cases: [{ name: 'gradients', failures: messages }],
+    lines: [
+      `gradcheck ${title}: ${ok ? 'held' : 'RED'} (${name}: ${checked} parameters compared in f64, ${findings.length} findings)`,
+      ...messages.map((message) => `  ✗ ${message}`),
+    ],
+    data: { ok, findings, checked },
     seconds,
   };
 }

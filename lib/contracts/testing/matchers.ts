@@ -1,5 +1,5 @@
 /** The facts that a test can state about a model or a function of tensors; every runner's matchers are made of these. */
-import { audit, type AuditOptions } from '../../audit/index.js';
+import { audit, Positions, type AuditOptions } from '../../audit/index.js';
 import { gradcheck, type GradcheckOptions } from '../../autograd/index.js';
 import { GradproofError } from '../../errors.js';
 import { Module } from '../../nn/index.js';
@@ -21,6 +21,9 @@ export interface TrainOptions {
   /** Default AdamW with lr 3e-3. */
   readonly optimizer?: ((parameters: readonly (readonly [string, Tensor])[]) => Optimizer) | undefined;
 }
+
+const NO_HISTORY =
+  'the loss has no gradient history, so nothing can train; gp.audit(model, loss) names the op that cut it';
 
 function moduleOf(value: unknown, what: string): Module {
   if (value instanceof Module) return value;
@@ -74,16 +77,29 @@ export function trains(model: unknown, { loss, steps = 50, below = 0.5, optimize
   const named = module.namedParameters();
   const opt = optimizer?.(named) ?? new AdamW(named, { lr: 3e-3 });
   const first = loss(module).item();
-  for (let i = 0; i < steps; i++) {
+  const before = new Positions(named);
+  let last = first;
+  let done = 0;
+  while (done < steps && Number.isFinite(last)) {
     opt.zeroGrad();
-    loss(module).backward();
+    const root = loss(module);
+    if (!root.requiresGrad) return { pass: false, message: () => NO_HISTORY };
+    root.backward();
     opt.step();
+    done++;
+    last = loss(module).item();
   }
-  const last = loss(module).item();
   const pass = last < below * first;
+  const unmoved = before
+    .movement(named, 0)
+    .filter(({ ok }) => !ok)
+    .map(({ name }) => name);
   return {
     pass,
-    message: () =>
-      `after ${steps} steps the loss is ${last}, from ${first}: ${pass ? 'below' : 'not below'} ${below} of it`,
+    message: () => {
+      const seen = `after ${done} steps the loss is ${last}, from ${first}: ${pass ? 'below' : 'not below'} ${below} of it`;
+      if (pass || unmoved.length === 0) return seen;
+      return `${seen}; did not move: ${unmoved.join(', ')} (gp.audit(model, loss) says why)`;
+    },
   };
 }
