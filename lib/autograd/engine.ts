@@ -159,13 +159,13 @@ export function run(
         step(node, dys, mode, wanted, useful, deliver);
         for (const dy of dys) if (dy !== null) drop(dy);
         if (transients !== null) {
-          for (const storage of transients) {
+          // emptied by pop: `length = 0` would give the array's memory back after every node
+          for (let storage = transients.pop(); storage !== undefined; storage = transients.pop()) {
             if (storage.kept) continue;
             storage.engine = true;
             if (storage.uses === 0) storage.release();
             else outer?.push(storage);
           }
-          transients.length = 0;
         }
         if (!mode.retainGraph) node.release();
       }

@@ -57,6 +57,14 @@ function byName(record: OpRecord, outputs: Inputs, count: number): Record<string
   return result;
 }
 
+/** `[receiver, ...args]`, at its final length from the start. */
+function withReceiver(receiver: Tensor, args: readonly unknown[]): unknown[] {
+  const all = new Array<unknown>(args.length + 1);
+  all[0] = receiver;
+  for (let i = 0; i < args.length; i++) all[i + 1] = args[i];
+  return all;
+}
+
 function installMethod(record: OpRecord): void {
   if (record.receiver < 0) return;
   if (record.camel in Tensor.prototype) {
@@ -66,7 +74,7 @@ function installMethod(record: OpRecord): void {
   const method =
     at === 0
       ? function (this: Tensor, ...args: unknown[]) {
-          return call(record, [this, ...args]);
+          return call(record, withReceiver(this, args));
         }
       : function (this: Tensor, ...args: unknown[]) {
           return call(record, [...args.slice(0, at), this, ...args.slice(at)]);

@@ -18,6 +18,10 @@ int32_t HandleTable::insert(napi_env env, Device *device, const Block &block, na
     slot = first_free_;
     first_free_ = slots_[slot].next_free;
     free_count_--;
+    // The next one has not been touched for thousands of allocations.
+    const char *next = reinterpret_cast<const char *>(&slots_[first_free_]);
+    __builtin_prefetch(next, 1);
+    __builtin_prefetch(next + sizeof(Storage) - 1, 1);
   } else {
     if (slots_.size() > kSlotMask) {
       fail(kOutOfHandles, "more than %u storages are alive", kSlotMask);
