@@ -14,6 +14,7 @@
 #include "cpu.h"
 #ifdef __linux__
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #else
@@ -28,6 +29,7 @@ constexpr int64_t kColdSpin = 60'000;  // ns a worker spins for the next region 
 constexpr int64_t kHotSpin =
     1'000'000;                         // the same between step_begin and step_end: bounded, or a busy neighbour starves
 constexpr int64_t kJoinSpin = 50'000;  // ns the caller spins for tiles that others hold
+constexpr int64_t kStay = 1'000'000;   // ns between two moves of a worker to another processor
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -81,6 +83,25 @@ class Doorbell {
 
 using Body = void (*)(void *, int64_t, int);
 
+// A busy machine may wake a worker on the processor where the caller runs, and leave it there for a long time: then one
+// of them waits while the other works, and two threads are as slow as one.
+#ifdef __linux__
+inline int current_cpu() { return sched_getcpu(); }
+
+// Has the system move this thread to another processor; it is free to go anywhere afterwards.
+void leave_cpu(int cpu) {
+  cpu_set_t all, rest;
+  if (sched_getaffinity(0, sizeof all, &all) != 0) return;
+  rest = all;
+  CPU_CLR(static_cast<size_t>(cpu), &rest);
+  if (CPU_COUNT(&rest) == 0 || sched_setaffinity(0, sizeof rest, &rest) != 0) return;
+  sched_setaffinity(0, sizeof all, &all);
+}
+#else
+inline int current_cpu() { return -1; }
+void leave_cpu(int) {}
+#endif
+
 struct Pool {
   // Written under `serial` while no tile is left, read by a thread only after it claimed a tile.
   Body body = nullptr;
@@ -91,6 +112,7 @@ struct Pool {
 
   alignas(128) std::atomic<uint64_t> ticket{0};  // generation << 32 | claims left
   alignas(128) std::atomic<uint32_t> done{0};    // claims finished in this generation
+  std::atomic<int> caller_cpu{-1};               // where the region was started
   alignas(128) Doorbell work;
   alignas(128) Doorbell joined;
   std::atomic<int32_t> hot{0};
@@ -147,9 +169,17 @@ void work_off(Pool &p, int slot) {
 
 void worker(Pool &p, int slot) {
   in_region = true;  // a region started by a tile runs on its thread alone
+  int64_t left = 0;  // when this thread last changed its processor
   for (;;) {
     uint32_t seen = p.work.word.load(std::memory_order_seq_cst);
     if (p.stop.load(std::memory_order_acquire)) return;
+    const int cpu = current_cpu();
+    if (cpu >= 0 && cpu == p.caller_cpu.load(std::memory_order_relaxed)) {
+      if (int64_t t = now(); t - left > kStay) {
+        leave_cpu(cpu);
+        left = t;
+      }
+    }
     work_off(p, slot);
     int64_t start = 0;
     for (int n = 1; p.work.word.load(std::memory_order_acquire) == seen; n++) {
@@ -240,6 +270,7 @@ void parallel_tiles(int64_t tiles, void (*body)(void *arg, int64_t tile, int slo
     p.per = (tiles + most - 1) / most;
     p.claims = static_cast<uint32_t>((tiles + p.per - 1) / p.per);
     p.done.store(0, std::memory_order_relaxed);
+    p.caller_cpu.store(current_cpu(), std::memory_order_relaxed);
     uint64_t generation = (p.ticket.load(std::memory_order_relaxed) >> 32) + 1;
     p.ticket.store(generation << 32 | p.claims, std::memory_order_release);
     int helpers = static_cast<int>(p.workers.size());
