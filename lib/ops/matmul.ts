@@ -69,6 +69,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
 function product(left: Tensor, right: Tensor): Tensor {
   const ra = left.shape.length;
   const rb = right.shape.length;
+  if (ra === 2 && rb === 2) return matmulOp(left, right);
   // […, M, K] · [K, N]: one product with all leading axes flattened, so the weight's gradient is one product too.
   if (rb === 2 && ra > 2) {
     const rows = left.shape.slice(0, -1);
