@@ -86,6 +86,8 @@ function recordOf(name: string, backward: (dys: readonly Tensor[], inputs: numbe
     pointwise: undefined,
     receiver: -1,
     mutates: [],
+    promotes: [],
+    booleans: true,
     canonical: undefined,
     infer: undefined,
     reference: undefined,

@@ -1,5 +1,5 @@
 /** Activations beyond the elementary ones, with PyTorch's gradients at their kinks. */
-import type { DType } from '../tensor/dtype.js';
+import { DTYPES, type DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { oneOf } from './attrs.js';
 import { where } from './compare.js';
@@ -7,6 +7,7 @@ import { defineOp } from './define.js';
 import type { Sampler } from './samples.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
+const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 const approximate = oneOf('none', 'tanh');
 
 /** √(2/π) and the cubic coefficient of the tanh form (Hendrycks & Gimpel, 2016). */
@@ -65,7 +66,7 @@ export const gelu = defineOp({
   attrs: { approximate },
   outputs: ['y'],
   dtypes: FLOATS,
-  pointwise: 'float',
+  pointwise: 'same',
   reference: ({ x }, attrs) => ({
     y:
       attrs.approximate === 'none'
@@ -91,7 +92,7 @@ export const leakyRelu = defineOp({
   positional: ['negativeSlope'],
   outputs: ['y'],
   dtypes: FLOATS,
-  pointwise: 'float',
+  pointwise: 'same',
   gradient: {
     kind: 'rule',
     needs: ['x'],
@@ -111,11 +112,11 @@ export const elu = defineOp({
   positional: ['alpha'],
   outputs: ['y'],
   dtypes: FLOATS,
-  pointwise: 'float',
+  pointwise: 'same',
   gradient: {
     kind: 'rule',
     needs: ['x'],
-    backward: ({ y: dy }, { x }, { alpha }) => ({ x: () => where(x.gt(0), dy, dy.mul(x.minimum(0).exp().mul(alpha))) }),
+    backward: ({ y: dy }, { x }, { alpha }) => ({ x: () => where(x.le(0), dy.mul(x.minimum(0).exp().mul(alpha)), dy) }),
   },
   *samples(s) {
     yield { in: { x: s.away([3, 4], 0) } };
@@ -124,15 +125,21 @@ export const elu = defineOp({
 });
 
 /** An activation written with simpler ops, which are also its gradient. */
-function composed(name: string, doc: string, reference: (x: Tensor) => Tensor, sample: (s: Sampler) => Tensor) {
+function composed(
+  name: string,
+  doc: string,
+  reference: (x: Tensor) => Tensor,
+  sample: (s: Sampler) => Tensor,
+  dtypes: readonly DType[] = FLOATS,
+) {
   return defineOp({
     name,
     doc,
     inputs: ['x'],
     attrs: {},
     outputs: ['y'],
-    dtypes: FLOATS,
-    pointwise: 'float',
+    dtypes,
+    pointwise: 'same',
     reference: ({ x }) => ({ y: reference(x) }),
     gradient: { kind: 'reference' },
     *samples(s) {
@@ -141,9 +148,9 @@ function composed(name: string, doc: string, reference: (x: Tensor) => Tensor, s
   });
 }
 
-/** x cut to [low, high]; unlike clamp, the gradient at the bounds is 0. */
+/** x cut to [low, high]; unlike clamp, the gradient at the bounds is 0. NaN lets the gradient through. */
 function cut(x: Tensor, low: number, high: number): Tensor {
-  return where(x.gt(low).logicalAnd(x.lt(high)), x, x.detach().clamp(low, high));
+  return where(x.le(low).logicalOr(x.ge(high)), x.detach().clamp(low, high), x);
 }
 
 const near = (s: Sampler): Tensor => s.randn([3, 4]);
@@ -153,6 +160,7 @@ export const relu6 = composed(
   'min(max(x, 0), 6).',
   (x) => cut(x, 0, 6),
   (s) => s.away([3, 4], 0, 6),
+  NUMERIC,
 );
 export const hardsigmoid = composed(
   'hardsigmoid',
@@ -163,11 +171,11 @@ export const hardsigmoid = composed(
 export const hardswish = composed(
   'hardswish',
   'x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019).',
-  (x) => x.mul(cut(x.add(3), 0, 6)).div(6),
+  (x) => where(x.le(-3), 0, where(x.lt(3), x.mul(x.add(3)).div(6), x)),
   (s) => s.away([3, 4], -3, 3),
 );
 export const mish = composed('mish', 'x · tanh(ln(1 + eˣ)) (Misra, 2019).', (x) => x.mul(x.softplus().tanh()), near);
-export const softsign = composed('softsign', 'x / (1 + |x|).', (x) => x.div(x.abs().add(1)), near);
+export const softsign = composed('softsign', 'x / (1 + |x|).', (x) => x.div(x.abs().add(1)), near, NUMERIC);
 
 /** Constants of self-normalising networks (Klambauer et al., 2017). */
 const SELU = { alpha: 1.6732632423543772, scale: 1.0507009873554805 };
@@ -185,8 +193,8 @@ export const hardtanh = defineOp({
   attrs: { min: -1, max: 1 },
   positional: ['min', 'max'],
   outputs: ['y'],
-  dtypes: FLOATS,
-  pointwise: 'float',
+  dtypes: NUMERIC,
+  pointwise: 'same',
   reference: ({ x }, { min, max }) => ({ y: cut(x, min, max) }),
   gradient: { kind: 'reference' },
   *samples(s) {

@@ -40,10 +40,11 @@ function resolveNumbers(op: OpRecord, inputs: (Slot | number)[]): Slot[] {
     const input = inputs[i];
     if (input instanceof Tensor) anchor = input;
   }
+  const weak = op.pointwise === undefined ? false : op.pointwise === 'float' ? 'float' : true;
   const resolved = new Array<Slot>(inputs.length);
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i];
-    resolved[i] = typeof input === 'number' ? constantLike(input, anchor, op.pointwise !== undefined) : input;
+    resolved[i] = typeof input === 'number' ? constantLike(input, anchor, weak) : input;
   }
   return resolved;
 }

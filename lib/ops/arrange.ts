@@ -202,10 +202,16 @@ export function mm(a: Tensor, b: Tensor): Tensor {
 
 /** Products of two stacks of matrices. */
 export function bmm(a: Tensor, b: Tensor): Tensor {
-  return matmul(checkRank(a, 3, 'bmm'), checkRank(b, 3, 'bmm'));
+  if (checkRank(a, 3, 'bmm').shape[0] !== checkRank(b, 3, 'bmm').shape[0])
+    throw new GradproofError(
+      'ERR_SHAPE',
+      `there must be as many matrices on both sides, got ${showShape(a.shape)} and ${showShape(b.shape)}`,
+      { op: 'bmm', hint: 'matmul broadcasts.' },
+    );
+  return matmul(a, b);
 }
 
-/** beta · x + alpha · (a @ b). */
+/** beta · x + alpha · (a @ b); with beta = 0 not even NaN of x counts. */
 export function addmm(
   x: Tensor,
   a: Tensor,
@@ -213,7 +219,10 @@ export function addmm(
   options: { readonly beta?: number | undefined; readonly alpha?: number | undefined } = {},
 ): Tensor {
   const { alpha = 1, beta = 1 } = options;
-  return (beta === 1 ? x : x.mul(beta)).add(mm(a, b), { alpha });
+  needTensors('addmm', { x });
+  const product = mm(a, b);
+  if (beta === 0) return alpha === 1 ? product : product.mul(alpha);
+  return expand(beta === 1 ? x : x.mul(beta), product.shape).add(product, { alpha });
 }
 
 /** `steps` evenly spaced values from `start` to `end`, both included. */

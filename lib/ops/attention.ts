@@ -1,7 +1,7 @@
 /** Attention that keeps no matrix of scores (Dao et al., 2022): the kernel saves the logarithm of each row's sum. */
 import { GradproofError } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
-import { broadcastPair, sameShape, showShape } from '../tensor/shape.js';
+import { broadcastPair, sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { flag, integer, number, optional } from './attrs.js';
 import { where } from './compare.js';
@@ -256,6 +256,21 @@ function fullMask(mask: Tensor, query: Tensor, four: Tensor, keys: number): Tens
   return sameShape(full, target) ? wide : reshape(wide, target);
 }
 
+/** Batches and heads broadcast (heads only where enableGqa does not share them). */
+function alike(tensors: readonly [Tensor, Tensor, Tensor], shared: boolean): readonly [Tensor, Tensor, Tensor] {
+  const [q, k, v] = tensors;
+  const rank = q.shape.length;
+  const lead = rank - (shared ? 3 : 2);
+  if (lead < 1 || k.shape.length !== rank || v.shape.length !== rank) return tensors;
+  const of = (t: Tensor): Shape => t.shape.slice(0, lead);
+  if (sameShape(of(q), of(k)) && sameShape(of(q), of(v))) return tensors;
+  const some = broadcastPair(of(q), of(k));
+  const common = some === undefined ? undefined : broadcastPair(some, of(v));
+  if (common === undefined) return tensors; // the op says what does not fit
+  const wide = (t: Tensor): Tensor => (sameShape(of(t), common) ? t : expand(t, [...common, ...t.shape.slice(lead)]));
+  return [wide(q), wide(k), wide(v)];
+}
+
 /** Dropout falls on the weights, so they are computed: composed of ops, where the kernel without dropout keeps none. */
 function droppedAttention(
   operands: Parameters<typeof attentionComposite>[0],
@@ -272,17 +287,23 @@ function droppedAttention(
  * key [..., H, S, E] and value [..., H, S, F] → [..., H, T, F]. Without dropout no T × S matrix is kept.
  */
 export function scaledDotProductAttention(
-  query: Tensor,
-  key: Tensor,
-  value: Tensor,
+  givenQuery: Tensor,
+  givenKey: Tensor,
+  givenValue: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
-  needTensors(OP, { query, key, value, ...(options.attnMask === undefined ? {} : { attnMask: options.attnMask }) });
+  needTensors(OP, {
+    query: givenQuery,
+    key: givenKey,
+    value: givenValue,
+    ...(options.attnMask === undefined ? {} : { attnMask: options.attnMask }),
+  });
   const { attnMask, dropoutP = 0, ...attrs } = options;
   if (!(dropoutP >= 0 && dropoutP <= 1))
     throw new GradproofError('ERR_VALUE', `dropoutP must be a probability in [0, 1], got ${String(dropoutP)}`, {
       op: OP,
     });
+  const [query, key, value] = alike([givenQuery, givenKey, givenValue], options.enableGqa ?? false);
   const q = fourAxes(query);
   const k = fourAxes(key);
   const v = fourAxes(value);

@@ -26,11 +26,19 @@ export function constant(value: number, dtype: DType, device: Device): Tensor {
 }
 
 /** A number among tensors takes their dtype, or f32 where a fraction meets integers; alone it is f32. */
-export function constantLike(value: number, anchor: Tensor | undefined, weak: boolean): Tensor {
+export function constantLike(value: number, anchor: Tensor | undefined, weak: boolean | 'float'): Tensor {
   const device = anchor?.storage.device ?? openDevice(state.device);
   if (anchor === undefined || !weak)
     return constant(value, anchor !== undefined && isFloat(anchor.dtype) ? anchor.dtype : 'f32', device);
   if (isFloat(anchor.dtype)) return constant(value, anchor.dtype, device);
   const whole = Number.isSafeInteger(value);
-  return constant(value, whole ? (anchor.dtype === 'bool' ? 'i64' : anchor.dtype) : 'f32', device);
+  if (!whole || weak === 'float') return constant(value, 'f32', device);
+  return anchor.dtype === 'bool'
+    ? constant(value, 'i64', device)
+    : constant(wrapped(value, anchor.dtype), anchor.dtype, device);
+}
+
+/** Modulo the range of an integer dtype, as PyTorch has it: −1 among u8 is 255. */
+function wrapped(value: number, dtype: DType): number {
+  return dtype === 'u8' ? value & 255 : dtype === 'i32' ? Number(BigInt.asIntN(32, BigInt(value))) : value;
 }

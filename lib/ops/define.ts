@@ -128,6 +128,10 @@ export interface OpDef<
    * operands, 'float' (integers become f32), 'bool'; 'convert' broadcasts but leaves dtypes to the kernel.
    */
   readonly pointwise?: 'same' | 'bool' | 'float' | 'convert';
+  /** Inputs (lists element by element) that are cast to their common dtype; elementwise ops do it for all by themselves. */
+  readonly promotes?: readonly NameOf<I[number]>[];
+  /** False: a boolean operand is refused even where promotion would convert it. */
+  readonly booleans?: false;
   /** Which input is `this` of the method; default the first; false for no method. */
   readonly receiver?: NameOf<I[number]> | false;
   canonical?(attrs: AttrsOf<A>, inputs: ByName<I, Meta>): AttrsOf<A>;
@@ -201,6 +205,8 @@ export interface RawDef
   readonly receiver?: string | false;
   readonly nondiff?: readonly string[];
   readonly mutates?: readonly string[];
+  readonly promotes?: readonly string[];
+  readonly booleans?: false;
 }
 
 export type Slot = Tensor | readonly Tensor[] | undefined;
@@ -237,6 +243,8 @@ export interface OpRecord {
   readonly pointwise: 'same' | 'bool' | 'float' | 'convert' | undefined;
   readonly receiver: number;
   readonly mutates: readonly number[];
+  readonly promotes: readonly number[];
+  readonly booleans: boolean;
   readonly canonical: ((attrs: any, inputs: any) => Attributes) | undefined;
   readonly infer: ((inputs: any, attrs: any) => Readonly<Record<string, Meta | readonly Meta[]>>) | undefined;
   readonly reference:

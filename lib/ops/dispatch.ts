@@ -119,6 +119,8 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
   }
   const float = op.pointwise === 'float' && first !== undefined && !isFloat(first);
   if (equal && !float) return inputs;
+  if (!op.booleans)
+    for (const input of inputs) if (input instanceof Tensor && input.dtype === 'bool') throw refused(op);
   const operands = inputs.filter(
     (input, i): input is Tensor => input instanceof Tensor && i !== op.condition && !op.mutates.includes(i),
   );
@@ -132,6 +134,24 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
     if (input.storage.constant !== undefined && input.shape.length === 0)
       return constant(input.storage.constant, dtype, input.storage.device);
     return one(castOp, input, { dtype });
+  });
+}
+
+/** The inputs that a declaration promotes by name, cast to their common dtype: cat and losses, which are not elementwise. */
+function unify(op: OpRecord, inputs: Inputs): Inputs {
+  const operands = op.promotes.flatMap((at) => inputs[at] ?? []);
+  const dtype = resultType(operands);
+  if (operands.every((t) => t.dtype === dtype)) return inputs;
+  const fit = (t: Tensor): Tensor => (t.dtype === dtype ? t : one(castOp, t, { dtype }));
+  return inputs.map((input, i) =>
+    !op.promotes.includes(i) ? input : input instanceof Tensor ? fit(input) : input?.map(fit),
+  );
+}
+
+function refused(op: OpRecord): GradproofError {
+  return new GradproofError('ERR_DTYPE', `works on ${op.dtypes.join(', ')}, got bool`, {
+    op: op.name,
+    hint: 'Use logicalXor or logicalNot, or cast it first.',
   });
 }
 
@@ -169,6 +189,7 @@ function perform(op: OpRecord, given: Inputs, givenAttrs: Attributes, deviceSpec
   }
   if (op.rng >= 0) inputs = withGenerator(op, inputs, generatorState(device));
   if (op.pointwise !== undefined && op.pointwise !== 'convert') inputs = promote(op, inputs);
+  if (op.promotes.length > 0) inputs = unify(op, inputs);
   let attrs = givenAttrs;
   if (op.canonical !== undefined) attrs = op.canonical(attrs, named(op, inputs));
   if (op.outputs.length === 0) {

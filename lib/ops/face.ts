@@ -30,6 +30,16 @@ export interface AddInPlaceOptions {
   readonly alpha?: number | undefined;
 }
 
+export interface AddcdivOptions {
+  /** Default 1. */
+  readonly value?: number | undefined;
+}
+
+export interface AddcmulOptions {
+  /** Default 1. */
+  readonly value?: number | undefined;
+}
+
 export interface AllOptions {
   /** Default []. */
   readonly dim?: number | readonly number[] | undefined;
@@ -147,11 +157,6 @@ export interface CatOptions {
   readonly dim?: number | undefined;
 }
 
-export interface ClampOptions {
-  readonly min?: number | undefined;
-  readonly max?: number | undefined;
-}
-
 export interface ClampGradsOptions {
   readonly clipValue?: number | undefined;
 }
@@ -203,6 +208,18 @@ export interface CrossEntropyBackwardOptions {
   readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
   /** Default 0. */
   readonly labelSmoothing?: number | undefined;
+}
+
+export interface CummaxOptions {
+  readonly dim?: number | undefined;
+}
+
+export interface CumminOptions {
+  readonly dim?: number | undefined;
+}
+
+export interface CumprodOptions {
+  readonly dim?: number | undefined;
 }
 
 export interface CumsumOptions {
@@ -347,6 +364,10 @@ export interface LogSoftmaxBackwardOptions {
   readonly dim?: number | undefined;
 }
 
+export interface LogcumsumexpOptions {
+  readonly dim?: number | undefined;
+}
+
 export interface LogsumexpOptions {
   /** Default []. */
   readonly dim?: number | readonly number[] | undefined;
@@ -381,6 +402,13 @@ export interface MseLossOptions {
   readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
 }
 
+export interface NanToNumOptions {
+  /** Default 0. */
+  readonly nan?: number | undefined;
+  readonly posinf?: number | undefined;
+  readonly neginf?: number | undefined;
+}
+
 export interface NllLossOptions {
   readonly weight?: Tensor | undefined;
   /** Default -100. */
@@ -406,6 +434,11 @@ export interface PadOptions {
 
 export interface PermuteOptions {
   readonly dims?: number | readonly number[] | undefined;
+}
+
+export interface PolygammaOptions {
+  /** Default 1. */
+  readonly n?: number | undefined;
 }
 
 export interface ProdOptions {
@@ -604,14 +637,29 @@ export interface ViewOptions {
   readonly shape?: number | readonly number[] | undefined;
 }
 
+export interface WithinOptions {
+  /** Default 0. */
+  readonly low?: number | undefined;
+  /** Default 1. */
+  readonly high?: number | undefined;
+}
+
 declare module '../tensor/tensor.js' {
   interface Tensor {
     /** |x|; the gradient at 0 is 0. */
     abs(): Tensor;
-    /** a + alpha · b. */
+    /** Arccosine, in [0, π]; NaN outside [−1, 1]. */
+    acos(): Tensor;
+    /** Inverse of cosh, >= 0; NaN below 1. */
+    acosh(): Tensor;
+    /** a + alpha · b; of booleans, whether one of them is true. */
     add(b: Tensor | number, options?: AddOptions): Tensor;
     /** a += alpha · b, in place. */
     add_(b: Tensor | number, options?: AddInPlaceOptions): Tensor;
+    /** x + value · a / b. */
+    addcdiv(a: Tensor | number, b: Tensor | number, options?: AddcdivOptions): Tensor;
+    /** x + value · a · b. */
+    addcmul(a: Tensor | number, b: Tensor | number, options?: AddcmulOptions): Tensor;
     /** The same tensor as a new result: a place in the graph of its own. */
     alias(): Tensor;
     /**
@@ -652,6 +700,16 @@ declare module '../tensor/tensor.js' {
       options?: AsStridedOptions,
     ): Tensor;
     asStrided(options?: AsStridedOptions): Tensor;
+    /** Arcsine, in [−π/2, π/2]; NaN outside [−1, 1]. */
+    asin(): Tensor;
+    /** Inverse of sinh. */
+    asinh(): Tensor;
+    /** Arctangent, in (−π/2, π/2). */
+    atan(): Tensor;
+    /** The angle of the point (b, a), in [−π, π]: arctangent of a / b in the right quadrant. */
+    atan2(b: Tensor | number): Tensor;
+    /** Inverse of tanh; NaN outside [−1, 1]. */
+    atanh(): Tensor;
     /** The mean of every window (stride defaults to the kernel); padding counts as zeros unless countIncludePad is false. */
     avgPool2d(
       kernel: number | readonly [number, number],
@@ -659,31 +717,70 @@ declare module '../tensor/tensor.js' {
       options?: AvgPool2dOptions,
     ): Tensor;
     avgPool2d(options?: AvgPool2dOptions): Tensor;
+    /**
+     * Bits that are 1 in both integers (or booleans).
+     * No gradient: bits are integers.
+     */
+    bitwiseAnd(b: Tensor | number): Tensor;
+    /**
+     * a · 2ᵇ for integers, wrapping.
+     * No gradient: bits are integers.
+     */
+    bitwiseLeftShift(b: Tensor | number): Tensor;
+    /**
+     * Every bit of an integer inverted; of a boolean, its opposite.
+     * No gradient: bits are integers.
+     */
+    bitwiseNot(): Tensor;
+    /**
+     * Bits that are 1 in at least one of two integers.
+     * No gradient: bits are integers.
+     */
+    bitwiseOr(b: Tensor | number): Tensor;
+    /**
+     * ⌊a / 2ᵇ⌋ for integers.
+     * No gradient: bits are integers.
+     */
+    bitwiseRightShift(b: Tensor | number): Tensor;
+    /**
+     * Bits in which two integers differ.
+     * No gradient: bits are integers.
+     */
+    bitwiseXor(b: Tensor | number): Tensor;
     /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
     cast(dtype: DType, options?: CastOptions): Tensor;
     cast(options?: CastOptions): Tensor;
-    /**
-     * The smallest integer ≥ x.
-     * No gradient: piecewise constant: the derivative is zero almost everywhere.
-     */
+    /** The smallest integer ≥ x. The gradient is 0. */
     ceil(): Tensor;
-    /** x limited to [min, max]; either bound may be left out. The gradient is 1 on the bounds themselves, as in PyTorch; NaN stays. */
-    clamp(min?: number, max?: number, options?: ClampOptions): Tensor;
-    clamp(options?: ClampOptions): Tensor;
     /** y[n, o] = Σ over c, i, j of weight[o, c, i, j] · x[n, c, · stride + i · dilation − padding, …] + bias[o]: x [N, C, H, W], weight [O, C / groups, KH, KW]. */
     conv2d(weight: Tensor | number, options?: Conv2dOptions): Tensor;
     /** Transposed convolution, the gradient of conv2d by its input: y[n, o, h · stride + i · dilation − padding, …] += weight[c, o, i, j] · x[n, c, h, w], plus bias[o]: x [N, C, H, W], weight [C, O / groups, KH, KW]. `outputPadding` adds rows and columns at the end. */
     convTranspose2d(weight: Tensor | number, options?: ConvTranspose2dOptions): Tensor;
     /** Writes `b`, broadcast and converted, into `a`. */
     copy_(b: Tensor | number): Tensor;
+    /** |a| with the sign of b, −0 included. */
+    copysign(b: Tensor | number): Tensor;
     /** Cosine, x in radians. */
     cos(): Tensor;
-    /** Running sum along an axis: y[i] = x[0] + … + x[i]. Integers add up to i64. */
+    /** Hyperbolic cosine. */
+    cosh(): Tensor;
+    /** The largest element so far along an axis, and its position (the last of equal ones; NaN wins). */
+    cummax(dim: number, options?: CummaxOptions): { readonly values: Tensor; readonly indices: Tensor };
+    cummax(options?: CummaxOptions): { readonly values: Tensor; readonly indices: Tensor };
+    /** The smallest element so far along an axis, and its position (the last of equal ones; NaN wins). */
+    cummin(dim: number, options?: CumminOptions): { readonly values: Tensor; readonly indices: Tensor };
+    cummin(options?: CumminOptions): { readonly values: Tensor; readonly indices: Tensor };
+    /** Running product along an axis: y[i] = x[0] · … · x[i]. Integers and booleans multiply to i64. */
+    cumprod(dim: number, options?: CumprodOptions): Tensor;
+    cumprod(options?: CumprodOptions): Tensor;
+    /** Running sum along an axis: y[i] = x[0] + … + x[i]. Integers and booleans add up to i64. */
     cumsum(dim: number, options?: CumsumOptions): Tensor;
     cumsum(options?: CumsumOptions): Tensor;
     /** The elements x[…, i, i + offset] of two axes as a new last axis (a view). */
     diagonal(offset?: number, dim1?: number, dim2?: number, options?: DiagonalOptions): Tensor;
     diagonal(options?: DiagonalOptions): Tensor;
+    /** The logarithmic derivative of Γ. */
+    digamma(): Tensor;
     /** a / b; integers are divided as f32. */
     div(b: Tensor | number): Tensor;
     /** a /= b, in place. */
@@ -698,6 +795,10 @@ declare module '../tensor/tensor.js' {
     eq(b: Tensor | number): Tensor;
     /** Error function, 2/√π ∫₀ˣ exp(−t²) dt. */
     erf(): Tensor;
+    /** 1 − erf(x), exact for large x. */
+    erfc(): Tensor;
+    /** Inverse of erf on [−1, 1]; ±∞ at the ends. */
+    erfinv(): Tensor;
     /** eˣ. */
     exp(): Tensor;
     /** 2ˣ. */
@@ -710,11 +811,12 @@ declare module '../tensor/tensor.js' {
     /** Writes one number into every element of `x`. */
     fill_(value?: number, options?: FillInPlaceOptions): Tensor;
     fill_(options?: FillInPlaceOptions): Tensor;
-    /**
-     * The largest integer ≤ x.
-     * No gradient: piecewise constant: the derivative is zero almost everywhere.
-     */
+    /** The largest integer ≤ x. The gradient is 0. */
     floor(): Tensor;
+    /** ⌊a / b⌋; integers stay integers. ERR_VALUE for an integer b of 0. The gradient is 0. */
+    floorDivide(b: Tensor | number): Tensor;
+    /** a modulo b with the sign of a, as in C. ERR_VALUE for an integer b of 0. */
+    fmod(b: Tensor | number): Tensor;
     /**
      * a ≥ b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
@@ -737,6 +839,8 @@ declare module '../tensor/tensor.js' {
     /** x cut to [min, max]; unlike clamp, the gradient at the bounds is 0. */
     hardtanh(min?: number, max?: number, options?: HardtanhOptions): Tensor;
     hardtanh(options?: HardtanhOptions): Tensor;
+    /** √(a² + b²), without overflow on the way. */
+    hypot(b: Tensor | number): Tensor;
     /**
      * True where x is neither infinite nor NaN.
      * No gradient: piecewise constant: the derivative is zero almost everywhere.
@@ -763,12 +867,18 @@ declare module '../tensor/tensor.js' {
     /** x above 0, negativeSlope · x below. */
     leakyRelu(negativeSlope?: number, options?: LeakyReluOptions): Tensor;
     leakyRelu(options?: LeakyReluOptions): Tensor;
+    /** a + weight · (b − a), weight a tensor or a number. */
+    lerp(b: Tensor | number, weight: Tensor | number): Tensor;
+    /** ln |Γ(x)|. */
+    lgamma(): Tensor;
     /** y = x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → y [..., out]. */
     linear(weight: Tensor | number, options?: LinearOptions): Tensor;
     /** activation(x · weightᵀ + bias): x [..., in], weight [out, in], bias [out] → y [..., out]. */
     linearAct(weight: Tensor | number, options?: LinearActOptions): Tensor;
     /** Natural logarithm. */
     log(): Tensor;
+    /** Logarithm to base 10. */
+    log10(): Tensor;
     /** ln(1 + x), exact near 0. */
     log1p(): Tensor;
     /** Logarithm to base 2. */
@@ -778,6 +888,13 @@ declare module '../tensor/tensor.js' {
     /** x − log Σ exp(x) along `dim`. */
     logSoftmax(dim?: number, options?: LogSoftmaxOptions): Tensor;
     logSoftmax(options?: LogSoftmaxOptions): Tensor;
+    /** ln(eᵃ + eᵇ), without overflow. */
+    logaddexp(b: Tensor | number): Tensor;
+    /** log₂(2ᵃ + 2ᵇ), without overflow. */
+    logaddexp2(b: Tensor | number): Tensor;
+    /** Running ln Σ eˣ along an axis, without overflow. */
+    logcumsumexp(dim: number, options?: LogcumsumexpOptions): Tensor;
+    logcumsumexp(options?: LogcumsumexpOptions): Tensor;
     /**
      * True where both are non-zero.
      * No gradient: a comparison is constant almost everywhere.
@@ -798,7 +915,7 @@ declare module '../tensor/tensor.js' {
      * No gradient: a comparison is constant almost everywhere.
      */
     logicalXor(b: Tensor | number): Tensor;
-    /** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. */
+    /** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. Integers become f32. */
     logsumexp(dim?: number | readonly number[], options?: LogsumexpOptions): Tensor;
     logsumexp(options?: LogsumexpOptions): Tensor;
     /**
@@ -822,10 +939,13 @@ declare module '../tensor/tensor.js' {
     minimum(b: Tensor | number): Tensor;
     /** x · tanh(ln(1 + eˣ)) (Misra, 2019). */
     mish(): Tensor;
-    /** a · b. */
+    /** a · b; of booleans, whether both are true. */
     mul(b: Tensor | number): Tensor;
     /** a ·= b, in place. */
     mul_(b: Tensor | number): Tensor;
+    /** x with `nan` for NaN (default 0) and `posinf`, `neginf` for infinities (default: the largest and smallest finite numbers). Their gradient is 0. */
+    nanToNum(nan?: number, posinf?: number, neginf?: number, options?: NanToNumOptions): Tensor;
+    nanToNum(options?: NanToNumOptions): Tensor;
     /**
      * a ≠ b, elementwise.
      * No gradient: a comparison is constant almost everywhere.
@@ -842,9 +962,12 @@ declare module '../tensor/tensor.js' {
     /** The axes in another order. */
     permute(dims: number | readonly number[], options?: PermuteOptions): Tensor;
     permute(options?: PermuteOptions): Tensor;
-    /** a to the power b. */
+    /** The n-th derivative of digamma: (−1)ⁿ⁺¹ n! ζ(n + 1, x). */
+    polygamma(n?: number, options?: PolygammaOptions): Tensor;
+    polygamma(options?: PolygammaOptions): Tensor;
+    /** a to the power b. Integers stay integers: they wrap on overflow, and a negative exponent leaves 1 and −1 only. */
     pow(b: Tensor | number): Tensor;
-    /** Product over the given axes (all by default). Integers multiply to i64. */
+    /** Product over the given axes (all by default). Integers and booleans multiply to i64. */
     prod(dim?: number | readonly number[], options?: ProdOptions): Tensor;
     prod(options?: ProdOptions): Tensor;
     /** 1 / x. */
@@ -853,13 +976,12 @@ declare module '../tensor/tensor.js' {
     relu(): Tensor;
     /** min(max(x, 0), 6). */
     relu6(): Tensor;
+    /** a modulo b with the sign of b, as in Python. ERR_VALUE for an integer b of 0. */
+    remainder(b: Tensor | number): Tensor;
     /** Root-mean-square normalisation over the last axes: x / sqrt(mean(x²) + eps) · weight. eps is by default the machine epsilon of the arithmetic. */
     rmsNorm(normalizedShape: number | readonly number[], options?: RmsNormOptions): Tensor;
     rmsNorm(options?: RmsNormOptions): Tensor;
-    /**
-     * The nearest integer, halves to even.
-     * No gradient: piecewise constant: the derivative is zero almost everywhere.
-     */
+    /** The nearest integer, halves to even. The gradient is 0. */
     round(): Tensor;
     /** 1 / √x. */
     rsqrt(): Tensor;
@@ -867,15 +989,16 @@ declare module '../tensor/tensor.js' {
     selu(): Tensor;
     /** 1 / (1 + e⁻ˣ). */
     sigmoid(): Tensor;
-    /**
-     * −1, 0 or 1.
-     * No gradient: piecewise constant: the derivative is zero almost everywhere.
-     */
+    /** −1, 0 or 1; 0 for NaN. The gradient is 0. */
     sign(): Tensor;
     /** x · σ(x), also called swish (Elfwing et al., 2017). */
     silu(): Tensor;
     /** Sine, x in radians. */
     sin(): Tensor;
+    /** sin(πx) / (πx), 1 at 0. */
+    sinc(): Tensor;
+    /** Hyperbolic sine. */
+    sinh(): Tensor;
     /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
     slice(dim?: number, start?: number, end?: number, step?: number, options?: SliceOptions): Tensor;
     slice(options?: SliceOptions): Tensor;
@@ -891,12 +1014,12 @@ declare module '../tensor/tensor.js' {
     sort(options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
     /** √x. */
     sqrt(): Tensor;
-    /** x²; integers stay integers. */
+    /** x²; integers stay integers, booleans become i64. */
     square(): Tensor;
     /** Standard deviation: the square root of `variance`. */
     std(dim?: number | readonly number[], options?: StdOptions): Tensor;
     std(options?: StdOptions): Tensor;
-    /** a − alpha · b. */
+    /** a − alpha · b. Booleans cannot be subtracted: use logicalXor or logicalNot. */
     sub(b: Tensor | number, options?: SubOptions): Tensor;
     /** a −= alpha · b, in place. */
     sub_(b: Tensor | number, options?: SubInPlaceOptions): Tensor;
@@ -913,10 +1036,7 @@ declare module '../tensor/tensor.js' {
     /** The elements on and above a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i >= diagonal. */
     triu(diagonal?: number, options?: TriuOptions): Tensor;
     triu(options?: TriuOptions): Tensor;
-    /**
-     * The integer part, towards zero.
-     * No gradient: piecewise constant: the derivative is zero almost everywhere.
-     */
+    /** The integer part, towards zero. The gradient is 0. */
     trunc(): Tensor;
     /** Σ (x − mean)² / (n − correction) over the given axes (all by default); correction 1 is the unbiased estimate. Exported as `var` too. */
     variance(dim?: number | readonly number[], options?: VarianceOptions): Tensor;
@@ -926,6 +1046,11 @@ declare module '../tensor/tensor.js' {
     view(options?: ViewOptions): Tensor;
     /** a where the condition (bool) holds, b elsewhere. */
     where(condition: Tensor | number, b: Tensor | number): Tensor;
+    /** x itself; ERR_VALUE where an element lies outside [low, high] or is NaN, with its position. */
+    within(low?: number, high?: number, options?: WithinOptions): Tensor;
+    within(options?: WithinOptions): Tensor;
+    /** a · ln b; 0 where a is 0, unless b is NaN. */
+    xlogy(b: Tensor | number): Tensor;
   }
 }
 
@@ -933,6 +1058,16 @@ declare module '../tensor/tensor.js' {
 export const abs: {
   (x: Tensor | number): Tensor;
 } = ops.abs;
+
+/** Arccosine, in [0, π]; NaN outside [−1, 1]. */
+export const acos: {
+  (x: Tensor | number): Tensor;
+} = ops.acos;
+
+/** Inverse of cosh, >= 0; NaN below 1. */
+export const acosh: {
+  (x: Tensor | number): Tensor;
+} = ops.acosh;
 
 /**
  * Adam: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr · m̂ / (√v̂ + ε) with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ). Weight decay is added to the gradient, or with `decoupled` (AdamW) taken from the parameter. With `maxExpAvgSqs` (amsgrad) the largest v so far divides.
@@ -951,10 +1086,20 @@ export const adamStep: {
   ): Tensor;
 } = ops.adamStep;
 
-/** a + alpha · b. */
+/** a + alpha · b; of booleans, whether one of them is true. */
 export const add: {
   (a: Tensor | number, b: Tensor | number, options?: AddOptions): Tensor;
 } = ops.add;
+
+/** x + value · a / b. */
+export const addcdiv: {
+  (x: Tensor | number, a: Tensor | number, b: Tensor | number, options?: AddcdivOptions): Tensor;
+} = ops.addcdiv;
+
+/** x + value · a · b. */
+export const addcmul: {
+  (x: Tensor | number, a: Tensor | number, b: Tensor | number, options?: AddcmulOptions): Tensor;
+} = ops.addcmul;
 
 /** The same tensor as a new result: a place in the graph of its own. */
 export const alias: {
@@ -1021,6 +1166,31 @@ export const asStrided: {
   (x: Tensor | number, options?: AsStridedOptions): Tensor;
 } = ops.asStrided;
 
+/** Arcsine, in [−π/2, π/2]; NaN outside [−1, 1]. */
+export const asin: {
+  (x: Tensor | number): Tensor;
+} = ops.asin;
+
+/** Inverse of sinh. */
+export const asinh: {
+  (x: Tensor | number): Tensor;
+} = ops.asinh;
+
+/** Arctangent, in (−π/2, π/2). */
+export const atan: {
+  (x: Tensor | number): Tensor;
+} = ops.atan;
+
+/** The angle of the point (b, a), in [−π, π]: arctangent of a / b in the right quadrant. */
+export const atan2: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.atan2;
+
+/** Inverse of tanh; NaN outside [−1, 1]. */
+export const atanh: {
+  (x: Tensor | number): Tensor;
+} = ops.atanh;
+
 /** The mean of every window (stride defaults to the kernel); padding counts as zeros unless countIncludePad is false. */
 export const avgPool2d: {
   (
@@ -1056,7 +1226,7 @@ export const bernoulli: {
   (options?: BernoulliOptions): Tensor;
 } = ops.bernoulli;
 
-/** −weight · (target log x + (1 − target) log(1 − x)) for probabilities x; logarithms are cut at −100, as in PyTorch. */
+/** −weight · (target log x + (1 − target) log(1 − x)) for probabilities x; logarithms are cut at −100, as in PyTorch. ERR_VALUE for an x or a target outside [0, 1]. */
 export const binaryCrossEntropy: {
   (x: Tensor | number, target: Tensor | number, options?: BinaryCrossEntropyOptions): Tensor;
 } = ops.binaryCrossEntropy;
@@ -1066,31 +1236,70 @@ export const binaryCrossEntropyWithLogits: {
   (x: Tensor | number, target: Tensor | number, options?: BinaryCrossEntropyWithLogitsOptions): Tensor;
 } = ops.binaryCrossEntropyWithLogits;
 
+/**
+ * Bits that are 1 in both integers (or booleans).
+ * No gradient: bits are integers.
+ */
+export const bitwiseAnd: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.bitwiseAnd;
+
+/**
+ * a · 2ᵇ for integers, wrapping.
+ * No gradient: bits are integers.
+ */
+export const bitwiseLeftShift: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.bitwiseLeftShift;
+
+/**
+ * Every bit of an integer inverted; of a boolean, its opposite.
+ * No gradient: bits are integers.
+ */
+export const bitwiseNot: {
+  (x: Tensor | number): Tensor;
+} = ops.bitwiseNot;
+
+/**
+ * Bits that are 1 in at least one of two integers.
+ * No gradient: bits are integers.
+ */
+export const bitwiseOr: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.bitwiseOr;
+
+/**
+ * ⌊a / 2ᵇ⌋ for integers.
+ * No gradient: bits are integers.
+ */
+export const bitwiseRightShift: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.bitwiseRightShift;
+
+/**
+ * Bits in which two integers differ.
+ * No gradient: bits are integers.
+ */
+export const bitwiseXor: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.bitwiseXor;
+
 /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
 export const cast: {
   (x: Tensor | number, dtype: DType, options?: CastOptions): Tensor;
   (x: Tensor | number, options?: CastOptions): Tensor;
 } = ops.cast;
 
-/** The tensors one after the other along `dim`; all other sizes are equal. */
+/** The tensors one after the other along `dim`; all other sizes are equal. Dtypes promote; tensors of shape [0] are passed over. */
 export const cat: {
   (xs: readonly Tensor[], dim?: number, options?: CatOptions): Tensor;
   (xs: readonly Tensor[], options?: CatOptions): Tensor;
 } = ops.cat;
 
-/**
- * The smallest integer ≥ x.
- * No gradient: piecewise constant: the derivative is zero almost everywhere.
- */
+/** The smallest integer ≥ x. The gradient is 0. */
 export const ceil: {
   (x: Tensor | number): Tensor;
 } = ops.ceil;
-
-/** x limited to [min, max]; either bound may be left out. The gradient is 1 on the bounds themselves, as in PyTorch; NaN stays. */
-export const clamp: {
-  (x: Tensor | number, min?: number, max?: number, options?: ClampOptions): Tensor;
-  (x: Tensor | number, options?: ClampOptions): Tensor;
-} = ops.clamp;
 
 /**
  * Limits every element of every gradient to [−clipValue, clipValue], in place; NaN stays NaN.
@@ -1115,12 +1324,40 @@ export const convTranspose2d: {
   (x: Tensor | number, weight: Tensor | number, options?: ConvTranspose2dOptions): Tensor;
 } = ops.convTranspose2d;
 
+/** |a| with the sign of b, −0 included. */
+export const copysign: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.copysign;
+
 /** Cosine, x in radians. */
 export const cos: {
   (x: Tensor | number): Tensor;
 } = ops.cos;
 
-/** Running sum along an axis: y[i] = x[0] + … + x[i]. Integers add up to i64. */
+/** Hyperbolic cosine. */
+export const cosh: {
+  (x: Tensor | number): Tensor;
+} = ops.cosh;
+
+/** The largest element so far along an axis, and its position (the last of equal ones; NaN wins). */
+export const cummax: {
+  (x: Tensor | number, dim: number, options?: CummaxOptions): { readonly values: Tensor; readonly indices: Tensor };
+  (x: Tensor | number, options?: CummaxOptions): { readonly values: Tensor; readonly indices: Tensor };
+} = ops.cummax;
+
+/** The smallest element so far along an axis, and its position (the last of equal ones; NaN wins). */
+export const cummin: {
+  (x: Tensor | number, dim: number, options?: CumminOptions): { readonly values: Tensor; readonly indices: Tensor };
+  (x: Tensor | number, options?: CumminOptions): { readonly values: Tensor; readonly indices: Tensor };
+} = ops.cummin;
+
+/** Running product along an axis: y[i] = x[0] · … · x[i]. Integers and booleans multiply to i64. */
+export const cumprod: {
+  (x: Tensor | number, dim: number, options?: CumprodOptions): Tensor;
+  (x: Tensor | number, options?: CumprodOptions): Tensor;
+} = ops.cumprod;
+
+/** Running sum along an axis: y[i] = x[0] + … + x[i]. Integers and booleans add up to i64. */
 export const cumsum: {
   (x: Tensor | number, dim: number, options?: CumsumOptions): Tensor;
   (x: Tensor | number, options?: CumsumOptions): Tensor;
@@ -1131,6 +1368,11 @@ export const diagonal: {
   (x: Tensor | number, offset?: number, dim1?: number, dim2?: number, options?: DiagonalOptions): Tensor;
   (x: Tensor | number, options?: DiagonalOptions): Tensor;
 } = ops.diagonal;
+
+/** The logarithmic derivative of Γ. */
+export const digamma: {
+  (x: Tensor | number): Tensor;
+} = ops.digamma;
 
 /** a / b; integers are divided as f32. */
 export const div: {
@@ -1161,6 +1403,16 @@ export const erf: {
   (x: Tensor | number): Tensor;
 } = ops.erf;
 
+/** 1 − erf(x), exact for large x. */
+export const erfc: {
+  (x: Tensor | number): Tensor;
+} = ops.erfc;
+
+/** Inverse of erf on [−1, 1]; ±∞ at the ends. */
+export const erfinv: {
+  (x: Tensor | number): Tensor;
+} = ops.erfinv;
+
 /** eˣ. */
 export const exp: {
   (x: Tensor | number): Tensor;
@@ -1182,13 +1434,20 @@ export const expm1: {
   (x: Tensor | number): Tensor;
 } = ops.expm1;
 
-/**
- * The largest integer ≤ x.
- * No gradient: piecewise constant: the derivative is zero almost everywhere.
- */
+/** The largest integer ≤ x. The gradient is 0. */
 export const floor: {
   (x: Tensor | number): Tensor;
 } = ops.floor;
+
+/** ⌊a / b⌋; integers stay integers. ERR_VALUE for an integer b of 0. The gradient is 0. */
+export const floorDivide: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.floorDivide;
+
+/** a modulo b with the sign of a, as in C. ERR_VALUE for an integer b of 0. */
+export const fmod: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.fmod;
 
 /**
  * A tensor of `shape` with every element `value`.
@@ -1255,6 +1514,11 @@ export const huberLoss: {
   (x: Tensor | number, target: Tensor | number, options?: HuberLossOptions): Tensor;
 } = ops.huberLoss;
 
+/** √(a² + b²), without overflow on the way. */
+export const hypot: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.hypot;
+
 /**
  * True where x is neither infinite nor NaN.
  * No gradient: piecewise constant: the derivative is zero almost everywhere.
@@ -1304,6 +1568,16 @@ export const leakyRelu: {
   (x: Tensor | number, options?: LeakyReluOptions): Tensor;
 } = ops.leakyRelu;
 
+/** a + weight · (b − a), weight a tensor or a number. */
+export const lerp: {
+  (a: Tensor | number, b: Tensor | number, weight: Tensor | number): Tensor;
+} = ops.lerp;
+
+/** ln |Γ(x)|. */
+export const lgamma: {
+  (x: Tensor | number): Tensor;
+} = ops.lgamma;
+
 /** y = x · weightᵀ + bias: x [..., in], weight [out, in], bias [out] → y [..., out]. */
 export const linear: {
   (x: Tensor | number, weight: Tensor | number, options?: LinearOptions): Tensor;
@@ -1318,6 +1592,11 @@ export const linearAct: {
 export const log: {
   (x: Tensor | number): Tensor;
 } = ops.log;
+
+/** Logarithm to base 10. */
+export const log10: {
+  (x: Tensor | number): Tensor;
+} = ops.log10;
 
 /** ln(1 + x), exact near 0. */
 export const log1p: {
@@ -1339,6 +1618,22 @@ export const logSoftmax: {
   (x: Tensor | number, dim?: number, options?: LogSoftmaxOptions): Tensor;
   (x: Tensor | number, options?: LogSoftmaxOptions): Tensor;
 } = ops.logSoftmax;
+
+/** ln(eᵃ + eᵇ), without overflow. */
+export const logaddexp: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.logaddexp;
+
+/** log₂(2ᵃ + 2ᵇ), without overflow. */
+export const logaddexp2: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.logaddexp2;
+
+/** Running ln Σ eˣ along an axis, without overflow. */
+export const logcumsumexp: {
+  (x: Tensor | number, dim: number, options?: LogcumsumexpOptions): Tensor;
+  (x: Tensor | number, options?: LogcumsumexpOptions): Tensor;
+} = ops.logcumsumexp;
 
 /**
  * True where both are non-zero.
@@ -1372,7 +1667,7 @@ export const logicalXor: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.logicalXor;
 
-/** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. */
+/** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. Integers become f32. */
 export const logsumexp: {
   (x: Tensor | number, dim?: number | readonly number[], options?: LogsumexpOptions): Tensor;
   (x: Tensor | number, options?: LogsumexpOptions): Tensor;
@@ -1423,10 +1718,16 @@ export const mseLoss: {
   (x: Tensor | number, target: Tensor | number, options?: MseLossOptions): Tensor;
 } = ops.mseLoss;
 
-/** a · b. */
+/** a · b; of booleans, whether both are true. */
 export const mul: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.mul;
+
+/** x with `nan` for NaN (default 0) and `posinf`, `neginf` for infinities (default: the largest and smallest finite numbers). Their gradient is 0. */
+export const nanToNum: {
+  (x: Tensor | number, nan?: number, posinf?: number, neginf?: number, options?: NanToNumOptions): Tensor;
+  (x: Tensor | number, options?: NanToNumOptions): Tensor;
+} = ops.nanToNum;
 
 /**
  * a ≠ b, elementwise.
@@ -1464,12 +1765,18 @@ export const permute: {
   (x: Tensor | number, options?: PermuteOptions): Tensor;
 } = ops.permute;
 
-/** a to the power b. */
+/** The n-th derivative of digamma: (−1)ⁿ⁺¹ n! ζ(n + 1, x). */
+export const polygamma: {
+  (x: Tensor | number, n?: number, options?: PolygammaOptions): Tensor;
+  (x: Tensor | number, options?: PolygammaOptions): Tensor;
+} = ops.polygamma;
+
+/** a to the power b. Integers stay integers: they wrap on overflow, and a negative exponent leaves 1 and −1 only. */
 export const pow: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.pow;
 
-/** Product over the given axes (all by default). Integers multiply to i64. */
+/** Product over the given axes (all by default). Integers and booleans multiply to i64. */
 export const prod: {
   (x: Tensor | number, dim?: number | readonly number[], options?: ProdOptions): Tensor;
   (x: Tensor | number, options?: ProdOptions): Tensor;
@@ -1516,6 +1823,11 @@ export const relu6: {
   (x: Tensor | number): Tensor;
 } = ops.relu6;
 
+/** a modulo b with the sign of b, as in Python. ERR_VALUE for an integer b of 0. */
+export const remainder: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.remainder;
+
 /** Root-mean-square normalisation over the last axes: x / sqrt(mean(x²) + eps) · weight. eps is by default the machine epsilon of the arithmetic. */
 export const rmsNorm: {
   (x: Tensor | number, normalizedShape: number | readonly number[], options?: RmsNormOptions): Tensor;
@@ -1539,10 +1851,7 @@ export const rmspropStep: {
   ): Tensor;
 } = ops.rmspropStep;
 
-/**
- * The nearest integer, halves to even.
- * No gradient: piecewise constant: the derivative is zero almost everywhere.
- */
+/** The nearest integer, halves to even. The gradient is 0. */
 export const round: {
   (x: Tensor | number): Tensor;
 } = ops.round;
@@ -1585,10 +1894,7 @@ export const sigmoid: {
   (x: Tensor | number): Tensor;
 } = ops.sigmoid;
 
-/**
- * −1, 0 or 1.
- * No gradient: piecewise constant: the derivative is zero almost everywhere.
- */
+/** −1, 0 or 1; 0 for NaN. The gradient is 0. */
 export const sign: {
   (x: Tensor | number): Tensor;
 } = ops.sign;
@@ -1602,6 +1908,16 @@ export const silu: {
 export const sin: {
   (x: Tensor | number): Tensor;
 } = ops.sin;
+
+/** sin(πx) / (πx), 1 at 0. */
+export const sinc: {
+  (x: Tensor | number): Tensor;
+} = ops.sinc;
+
+/** Hyperbolic sine. */
+export const sinh: {
+  (x: Tensor | number): Tensor;
+} = ops.sinh;
 
 /** Elements start, start + step, … before end along one axis; negative positions count from the end, as in Python. */
 export const slice: {
@@ -1641,7 +1957,7 @@ export const sqrt: {
   (x: Tensor | number): Tensor;
 } = ops.sqrt;
 
-/** x²; integers stay integers. */
+/** x²; integers stay integers, booleans become i64. */
 export const square: {
   (x: Tensor | number): Tensor;
 } = ops.square;
@@ -1652,7 +1968,7 @@ export const std: {
   (x: Tensor | number, options?: StdOptions): Tensor;
 } = ops.std;
 
-/** a − alpha · b. */
+/** a − alpha · b. Booleans cannot be subtracted: use logicalXor or logicalNot. */
 export const sub: {
   (a: Tensor | number, b: Tensor | number, options?: SubOptions): Tensor;
 } = ops.sub;
@@ -1685,10 +2001,7 @@ export const triu: {
   (x: Tensor | number, options?: TriuOptions): Tensor;
 } = ops.triu;
 
-/**
- * The integer part, towards zero.
- * No gradient: piecewise constant: the derivative is zero almost everywhere.
- */
+/** The integer part, towards zero. The gradient is 0. */
 export const trunc: {
   (x: Tensor | number): Tensor;
 } = ops.trunc;
@@ -1723,3 +2036,14 @@ export const view: {
 export const where: {
   (condition: Tensor | number, a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.where;
+
+/** x itself; ERR_VALUE where an element lies outside [low, high] or is NaN, with its position. */
+export const within: {
+  (x: Tensor | number, low?: number, high?: number, options?: WithinOptions): Tensor;
+  (x: Tensor | number, options?: WithinOptions): Tensor;
+} = ops.within;
+
+/** a · ln b; 0 where a is 0, unless b is NaN. */
+export const xlogy: {
+  (a: Tensor | number, b: Tensor | number): Tensor;
+} = ops.xlogy;

@@ -59,7 +59,7 @@ function sameView(a: Tensor, b: Tensor): boolean {
 
 /** Integers keep their dtype when they are written: a fraction would be cut off in silence. */
 export function checkFits(op: OpRecord, written: Tensor, result: DType): void {
-  if (isFloat(written.dtype) || !isFloat(result)) return;
+  if (written.dtype === 'bool' ? result === 'bool' : isFloat(written.dtype) || !isFloat(result)) return;
   throw new GradproofError('ERR_DTYPE', `${result} does not fit into ${written.dtype} in place`, {
     op: op.name,
     hint: 'Use the op without the underscore, or cast the operand.',
@@ -69,7 +69,7 @@ export function checkFits(op: OpRecord, written: Tensor, result: DType): void {
 /** A fractional attribute of an integer computation would be cut off in silence. */
 export function checkWhole(op: OpRecord, inputs: Inputs, attrs: Attributes): void {
   const [first] = inputs;
-  if (!(first instanceof Tensor) || isFloat(first.dtype)) return;
+  if (!(first instanceof Tensor) || isFloat(first.dtype) || !op.dtypes.includes(first.dtype)) return;
   for (const [name, value] of Object.entries(attrs)) {
     if (typeof value !== 'number' || Number.isInteger(value)) continue;
     throw new GradproofError('ERR_VALUE', `${name} must be whole for ${first.dtype}, got ${String(value)}`, {

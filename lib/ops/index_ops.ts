@@ -5,7 +5,7 @@ import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { broadcastShapes, contiguousStrides, numel, sameShape, showShape, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { where } from './compare.js';
-import { arange, zeros } from './create.js';
+import { arange, full, zeros } from './create.js';
 import { indexAdd, indexCopy, indexSelect, ravelIndex } from './index_select.js';
 import { asMethods } from './install.js';
 import { cat } from './join.js';
@@ -168,21 +168,47 @@ export function indexPut(
   return reshape(put, x.shape);
 }
 
-/** `x` with `value` where the mask (bool, broadcast) is true. */
+/** ERR_DTYPE unless the mask is bool. */
+export function checkMask(op: string, mask: Tensor): void {
+  if (mask.dtype === 'bool') return;
+  throw new GradproofError('ERR_DTYPE', `the mask must be bool, got ${mask.dtype}`, {
+    op,
+    hint: 'Compare it first, for example mask.ne(0).',
+  });
+}
+
+/** `x` with `value` (a number or a 0-d tensor, in the dtype of `x`) where the mask (bool, broadcast) is true. */
 export function maskedFill(x: Tensor, mask: Tensor, value: Tensor | number): Tensor {
   needTensors('maskedFill', { x, mask });
-  return where(mask.dtype === 'bool' ? mask : mask.ne(0), value, x);
+  checkMask('maskedFill', mask);
+  if (typeof value === 'number') {
+    const fits = isFloat(x.dtype) || x.dtype === 'bool' ? value : Math.trunc(value);
+    return where(mask, full([], fits, { dtype: x.dtype, device: x.device }), x);
+  }
+  needTensors('maskedFill', { value });
+  if (value.shape.length > 0)
+    throw new GradproofError('ERR_SHAPE', `value must be a number or a 0-d tensor, got ${showShape(value.shape)}`, {
+      op: 'maskedFill',
+      hint: 'Use where(mask, value, x).',
+    });
+  return where(mask, value.cast(x.dtype), x);
 }
 
 /** The elements of `x` where the mask is true, as one axis. The result's shape depends on the mask (a host read). */
 export function maskedSelect(x: Tensor, mask: Tensor): Tensor {
   needTensors('maskedSelect', { x, mask });
+  checkMask('maskedSelect', mask);
   const shape = broadcastShapes([x.shape, mask.shape], 'maskedSelect');
   return index(expand(x, shape), [expand(mask, shape)]);
 }
 
-/** i64 rows with a 1 at each id: shape […, numClasses]. ERR_INDEX for an id outside [0, numClasses). */
-export function oneHot(x: Tensor, numClasses: number): Tensor {
+/**
+ * i64 rows with a 1 at each id: shape […, numClasses]. ERR_INDEX for an id outside [0, numClasses). Without numClasses (or
+ * with −1) there are as many as the largest id + 1, which is a host read.
+ */
+export function oneHot(x: Tensor, numClasses = -1): Tensor {
+  needTensors('oneHot', { x });
+  if (numClasses === -1) return oneHot(x, x.numel === 0 ? 0 : x.amax().item() + 1);
   const shape: Shape = [...x.shape, numClasses];
   return scatter(zeros(shape, { dtype: 'i64', device: x.device }), -1, x.unsqueeze(-1), 1);
 }
@@ -204,7 +230,7 @@ declare module '../tensor/tensor.js' {
     /** Positions of non-zero elements, i64 [count, rank]. */
     nonzero(): Tensor;
     /** i64 rows with a 1 at each id. */
-    oneHot(numClasses: number): Tensor;
+    oneHot(numClasses?: number): Tensor;
   }
 }
 asMethods({ index, indexPut, maskedFill, maskedSelect, nonzero, oneHot });

@@ -3,32 +3,41 @@ import { GradproofError } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { normalizeAxis, showShape } from '../tensor/shape.js';
 import { integer } from './attrs.js';
-import { defineOp, like } from './define.js';
+import { defineOp, like, type Meta } from './define.js';
 import { copy_ } from './memory.js';
 import { zeros } from './create.js';
 import { slice } from './view.js';
 
+/** PyTorch's old empty tensor, of shape [0]: it fits beside any shape. */
+function isLegacyEmpty({ shape }: Meta): boolean {
+  return shape.length === 1 && shape[0] === 0;
+}
+
+/** The tensor that gives the result its sizes. */
+function shaped(xs: readonly Meta[]): Meta | undefined {
+  return xs.find((x) => !isLegacyEmpty(x)) ?? xs[0];
+}
+
 export const cat = defineOp({
   name: 'cat',
-  doc: 'The tensors one after the other along `dim`; all other sizes are equal.',
+  doc: 'The tensors one after the other along `dim`; all other sizes are equal. Dtypes promote; tensors of shape [0] are passed over.',
   inputs: ['xs[]'],
   attrs: { dim: integer(0) },
   positional: ['dim'],
   outputs: ['y'],
+  promotes: ['xs'],
   dtypes: DTYPES,
-  canonical: ({ dim }, { xs }) => ({ dim: normalizeAxis(dim, xs[0]?.shape.length ?? 0, 'cat') }),
+  canonical: ({ dim }, { xs }) => ({ dim: normalizeAxis(dim, shaped(xs)?.shape.length ?? 0, 'cat') }),
   infer: ({ xs }, { dim }) => {
-    const first = xs[0]!;
+    const first = shaped(xs)!;
     let total = 0;
     for (const x of xs) {
-      const fits =
-        x.shape.length === first.shape.length &&
-        x.dtype === first.dtype &&
-        x.shape.every((n, i) => i === dim || n === first.shape[i]);
+      if (isLegacyEmpty(x)) continue;
+      const fits = x.shape.length === first.shape.length && x.shape.every((n, i) => i === dim || n === first.shape[i]);
       if (!fits || first.shape.length === 0) {
         throw new GradproofError(
           'ERR_SHAPE',
-          `all tensors must have one dtype and equal sizes except along dim ${String(dim)}, got ${xs.map((t) => `${t.dtype}${showShape(t.shape)}`).join(', ')}`,
+          `all tensors must have equal sizes except along dim ${String(dim)}, got ${xs.map((t) => showShape(t.shape)).join(', ')}`,
           { op: 'cat' },
         );
       }
@@ -37,14 +46,15 @@ export const cat = defineOp({
     return { y: like(first, { shape: first.shape.map((n, i) => (i === dim ? total : n)) }) };
   },
   reference: ({ xs }, { dim }, metas) => {
-    const total = metas.xs.reduce((sum, { shape }) => sum + shape[dim]!, 0);
-    const first = xs[0]!;
+    const first = shaped(metas.xs)!;
+    const parts = xs.filter((x) => !isLegacyEmpty(x) || first.shape.length === 1);
+    const total = parts.reduce((sum, { shape }) => sum + shape[dim]!, 0);
     const y = zeros(
       first.shape.map((n, i) => (i === dim ? total : n)),
-      { dtype: first.dtype, device: first.device },
+      { dtype: first.dtype, device: xs[0]!.device },
     );
     let at = 0;
-    for (const x of xs) {
+    for (const x of parts) {
       copy_(slice(y, dim, at, at + x.shape[dim]!), x);
       at += x.shape[dim]!;
     }
@@ -57,7 +67,9 @@ export const cat = defineOp({
     backward: ({ y: dy }, _saved, { dim }, { xs }) => {
       let at = 0;
       return {
-        xs: xs.map(({ shape }) => {
+        xs: xs.map((x) => {
+          const { shape } = x;
+          if (isLegacyEmpty(x)) return null;
           const from = at;
           at += shape[dim]!;
           return () => slice(dy, dim, from, from + shape[dim]!);

@@ -1,11 +1,12 @@
 /** Elementwise losses with a reduction: means run over all elements of the broadcast shape. */
 import { GradproofError } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
-import { broadcastShapes, numel } from '../tensor/shape.js';
+import { broadcastShapes, numel, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { number, oneOf } from './attrs.js';
 import { where } from './compare.js';
 import { defineOp, like, type Meta } from './define.js';
+import { within } from './special.js';
 import { reduceLoss, type Reduction } from './reduction.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -38,6 +39,7 @@ export const mseLoss = defineOp({
   inputs: ['x', 'target'],
   attrs: { reduction },
   outputs: ['y'],
+  promotes: ['x', 'target'],
   dtypes: FLOATS,
   receiver: false,
   infer: ({ x, target }, attrs) => ({ y: lossMeta('mse_loss', attrs.reduction, x, target) }),
@@ -64,16 +66,36 @@ export const l1Loss = defineOp({
   inputs: ['x', 'target'],
   attrs: { reduction },
   outputs: ['y'],
+  promotes: ['x', 'target'],
   dtypes: FLOATS,
   receiver: false,
   infer: ({ x, target }, attrs) => ({ y: lossMeta('l1_loss', attrs.reduction, x, target) }),
   reference: ({ x, target }, attrs) => ({ y: reduceLoss(x.sub(target).abs(), attrs.reduction) }),
-  gradient: { kind: 'reference' },
+  gradient: {
+    kind: 'rule',
+    needs: ['x', 'target'],
+    second: 'rule',
+    backward: ({ y: dy }, saved, attrs) => slopes(dy, saved, attrs.reduction, (d) => d.sign()),
+  },
   *samples(s) {
     yield { in: { x: s.distinct([3, 4]), target: s.uniform([3, 4], 0.01, 0.05) } };
     yield { in: { x: s.distinct([3, 4]), target: s.uniform([4], 0.01, 0.05) }, attrs: { reduction: 'none' } };
   },
 });
+
+/** The gradients of a loss of x − target from its slope there. */
+function slopes(
+  dy: Tensor,
+  { x, target }: { readonly x: Tensor; readonly target: Tensor },
+  reduced: Reduction,
+  slope: (difference: Tensor) => Tensor,
+) {
+  const weight = dy.mul(share(reduced, x, target));
+  return {
+    x: () => slope(x.sub(target)).mul(weight),
+    target: () => slope(x.sub(target)).mul(weight).neg(),
+  };
+}
 
 /** ½ d² within `bend`, and the line that continues it outside, times `scale`. */
 function bent(difference: Tensor, bend: number, scale: number): Tensor {
@@ -87,6 +109,7 @@ export const smoothL1Loss = defineOp({
   inputs: ['x', 'target'],
   attrs: { reduction, beta: number(1) },
   outputs: ['y'],
+  promotes: ['x', 'target'],
   dtypes: FLOATS,
   receiver: false,
   infer: ({ x, target }, attrs) => {
@@ -100,7 +123,13 @@ export const smoothL1Loss = defineOp({
     const d = x.sub(target);
     return { y: reduceLoss(beta === 0 ? d.abs() : bent(d, beta, 1 / beta), attrs.reduction) };
   },
-  gradient: { kind: 'reference' },
+  gradient: {
+    kind: 'rule',
+    needs: ['x', 'target'],
+    second: 'rule',
+    backward: ({ y: dy }, saved, { reduction, beta }) =>
+      slopes(dy, saved, reduction, (d) => (beta === 0 ? d.sign() : d.div(beta).clamp(-1, 1))),
+  },
   *samples(s) {
     yield { in: { x: s.distinct([3, 4]), target: s.uniform([3, 4], 0.01, 0.05) }, attrs: { beta: 0.33 } };
     yield {
@@ -116,6 +145,7 @@ export const huberLoss = defineOp({
   inputs: ['x', 'target'],
   attrs: { reduction, delta: number(1) },
   outputs: ['y'],
+  promotes: ['x', 'target'],
   dtypes: FLOATS,
   receiver: false,
   infer: ({ x, target }, attrs) => {
@@ -126,25 +156,40 @@ export const huberLoss = defineOp({
   reference: ({ x, target }, { delta, ...attrs }) => ({
     y: reduceLoss(bent(x.sub(target), delta, 1), attrs.reduction),
   }),
-  gradient: { kind: 'reference' },
+  gradient: {
+    kind: 'rule',
+    needs: ['x', 'target'],
+    second: 'rule',
+    backward: ({ y: dy }, saved, { reduction, delta }) => slopes(dy, saved, reduction, (d) => d.clamp(-delta, delta)),
+  },
   *samples(s) {
     yield { in: { x: s.distinct([3, 4]), target: s.uniform([3, 4], 0.01, 0.05) }, attrs: { delta: 0.33 } };
   },
 });
 
+/** ERR_SHAPE unless the target has the shape of x: a broadcast target is a mistake nobody sees. */
+function sameSizes(op: string, x: Meta, target: Meta): Meta {
+  if (sameShape(x.shape, target.shape)) return x;
+  throw new GradproofError(
+    'ERR_SHAPE',
+    `target must have the shape of x, ${showShape(x.shape)}, got ${showShape(target.shape)}`,
+    { op },
+  );
+}
+
 export const binaryCrossEntropy = defineOp({
   name: 'binary_cross_entropy',
-  doc: '−weight · (target log x + (1 − target) log(1 − x)) for probabilities x; logarithms are cut at −100, as in PyTorch.',
+  doc: '−weight · (target log x + (1 − target) log(1 − x)) for probabilities x; logarithms are cut at −100, as in PyTorch. ERR_VALUE for an x or a target outside [0, 1].',
   inputs: ['x', 'target', 'weight?'],
   attrs: { reduction },
   outputs: ['y'],
   dtypes: FLOATS,
   receiver: false,
   infer: ({ x, target, weight }, attrs) => ({
-    y: lossMeta('binary_cross_entropy', attrs.reduction, x, target, weight),
+    y: lossMeta('binary_cross_entropy', attrs.reduction, sameSizes('binary_cross_entropy', x, target), target, weight),
   }),
   reference: ({ x, target, weight }, attrs) => {
-    const loss = entropy(x, target).neg();
+    const loss = entropy(within(x, 0, 1), within(target, 0, 1)).neg();
     return { y: reduceLoss(weight === undefined ? loss : loss.mul(weight), attrs.reduction) };
   },
   gradient: {
@@ -157,15 +202,15 @@ export const binaryCrossEntropy = defineOp({
       const spread = x.mul(x.neg().add(1)).maximum(1e-12);
       return {
         x: () => g.mul(x.sub(target).div(spread)),
-        target: () => g.mul(cutLog(x.neg().add(1)).sub(cutLog(x))),
+        target: () => g.mul(x.neg().log1p().sub(x.log())),
         weight: weight === undefined ? null : () => scaled.mul(entropy(x, target).neg()),
       };
     },
   },
   *samples(s) {
-    yield { in: { x: s.uniform([3, 4], 0.1, 0.9), target: s.uniform([3, 4]) } };
+    yield { in: { x: s.uniform([3, 4], 0.1, 0.6), target: s.uniform([3, 4], 0, 0.6) } };
     yield {
-      in: { x: s.uniform([3, 4], 0.1, 0.9), target: s.uniform([3, 4]), weight: s.positive([4]) },
+      in: { x: s.uniform([3, 4], 0.1, 0.6), target: s.uniform([3, 4], 0, 0.6), weight: s.positive([4]) },
       attrs: { reduction: 'sum' },
     };
   },
@@ -185,16 +230,19 @@ function entropy(x: Tensor, target: Tensor): Tensor {
   );
 }
 
+const LOGITS = 'binary_cross_entropy_with_logits';
+
 export const binaryCrossEntropyWithLogits = defineOp({
   name: 'binary_cross_entropy_with_logits',
   doc: '−weight · (posWeight target log σ(x) + (1 − target) log(1 − σ(x))), stable for large |x|.',
   inputs: ['x', 'target', 'weight?', 'posWeight?'],
   attrs: { reduction },
   outputs: ['y'],
+  promotes: ['x', 'target', 'weight', 'posWeight'],
   dtypes: FLOATS,
   receiver: false,
   infer: ({ x, target, weight, posWeight }, attrs) => ({
-    y: lossMeta('binary_cross_entropy_with_logits', attrs.reduction, x, target, weight, posWeight),
+    y: lossMeta(LOGITS, attrs.reduction, sameSizes(LOGITS, x, target), target, weight, posWeight),
   }),
   // log(1 − σ(x)) = log σ(x) − x
   reference: ({ x, target, weight, posWeight }, attrs) => {

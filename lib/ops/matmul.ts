@@ -7,16 +7,16 @@ import { defineOp, like } from './define.js';
 import { needTensors } from './options.js';
 import { expand, reshape } from './view.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
+const NUMERIC: readonly DType[] = ['f32', 'f64', 'f16', 'bf16', 'i64', 'i32', 'u8'];
 
 /** A product of stacks of matrices of equal rank ≥ 2; `matmul` brings its operands into that form. */
 export const matmulOp = defineOp({
   name: 'matmul',
-  doc: 'Product of (stacks of) matrices: y[…, i, j] = Σₖ a[…, i, k] · b[…, k, j], the sum in ascending k.',
+  doc: 'Product of (stacks of) matrices: y[…, i, j] = Σₖ a[…, i, k] · b[…, k, j], the sum in ascending k; integers wrap on overflow.',
   inputs: ['a', 'b'],
   attrs: {},
   outputs: ['y'],
-  dtypes: FLOATS,
+  dtypes: NUMERIC,
   receiver: false,
   infer: ({ a, b }) => ({ y: like(a, { shape: [...a.shape.slice(0, -1), b.shape[b.shape.length - 1]!] }) }),
   gradient: {

@@ -67,8 +67,8 @@ declare module '../tensor/tensor.js' {
     t(): Tensor;
     /** Axes start … end as one. */
     flatten(startDim?: number, endDim?: number): Tensor;
-    /** Without axes of size 1 (all, or one). */
-    squeeze(dim?: number): Tensor;
+    /** Without axes of size 1 (all, or those named). */
+    squeeze(dim?: number | readonly number[]): Tensor;
     /** With a new axis of size 1 at `dim`. */
     unsqueeze(dim: number): Tensor;
     /** `length` elements of one axis from `start`. */
@@ -220,11 +220,12 @@ const methods = {
     const size = this.shape.slice(from, to + 1).reduce((n, m) => n * m, 1);
     return reshape(this, [...this.shape.slice(0, from), size, ...this.shape.slice(to + 1)]);
   },
-  squeeze(this: Tensor, dim?: number): Tensor {
-    const axis = dim === undefined ? -1 : normalizeAxis(dim, this.shape.length, 'squeeze');
+  squeeze(this: Tensor, dim?: number | readonly number[]): Tensor {
+    const dims = typeof dim === 'number' ? [dim] : dim;
+    const axes = dims?.map((axis) => normalizeAxis(axis, this.shape.length, 'squeeze'));
     return reshape(
       this,
-      this.shape.filter((n, i) => n !== 1 || (dim !== undefined && i !== axis)),
+      this.shape.filter((n, i) => n !== 1 || axes?.includes(i) === false),
     );
   },
   unsqueeze(this: Tensor, dim: number): Tensor {

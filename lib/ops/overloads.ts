@@ -26,7 +26,7 @@ interface Parts {
 
 function along(x: Tensor, dim: number, keepdim: boolean, name: string, parts: Parts): Extremes {
   const axis = oneAxis(dim, x, name);
-  const at = parts.position(x, axis, { keepdim: true });
+  const at = parts.position(x.dtype === 'bool' ? x.cast('u8') : x, axis, { keepdim: true });
   const values = gather(x, axis, at);
   if (keepdim) return { values, indices: at };
   const shape = x.shape.filter((_, i) => i !== axis);

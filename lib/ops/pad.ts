@@ -2,12 +2,14 @@
 import { GradproofError } from '../errors.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { contiguousStrides, showShape, type Shape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { integers, number, optional } from './attrs.js';
 import { where } from './compare.js';
 import { full } from './create.js';
 import { defineOp, like } from './define.js';
+import { asMethods } from './install.js';
 import { copy_ } from './memory.js';
+import { checkOptions, needTensors } from './options.js';
 
 /** Per axis how much to add in front and behind; `pad` lists them from the last axis on, as PyTorch does. */
 function amounts(pad: readonly number[], shape: Shape): (readonly [number, number])[] {
@@ -74,13 +76,15 @@ export const pad = defineOp({
   },
 });
 
-export const clamp = defineOp({
+/** The op with numbers as bounds; `clamp` brings everything else there. */
+export const clampOp = defineOp({
   name: 'clamp',
   doc: 'x limited to [min, max]; either bound may be left out. The gradient is 1 on the bounds themselves, as in PyTorch; NaN stays.',
   inputs: ['x'],
   attrs: { min: optional(number()), max: optional(number()) },
   positional: ['min', 'max'],
   outputs: ['y'],
+  receiver: false,
   dtypes: DTYPES.filter((dtype) => dtype !== 'bool'),
   infer: ({ x }, { min, max }) => {
     if (min === undefined && max === undefined)
@@ -114,3 +118,64 @@ export const clamp = defineOp({
     yield { in: { x: s.away([3, 4], 0) }, attrs: { min: 0 } };
   },
 });
+
+type Bound = number | Tensor | undefined;
+interface ClampBounds {
+  readonly min?: Bound;
+  readonly max?: Bound;
+}
+
+/**
+ * x limited to [min, max]: numbers or tensors (which broadcast); either may be left out. The gradient is 1 on the bounds
+ * themselves, as in PyTorch; NaN stays. Integers with a fractional bound become f32.
+ */
+export function clamp(x: Tensor, min?: Bound | ClampBounds, max?: Bound | ClampBounds): Tensor {
+  needTensors('clamp', { x });
+  const last = isBounds(max) ? max : isBounds(min) ? min : undefined;
+  if (last !== undefined) checkOptions('clamp', last, ['min', 'max']);
+  const low = isBounds(min) ? last?.min : (min ?? last?.min);
+  const high = isBounds(max) ? last?.max : (max ?? last?.max);
+  const plain = (bound: Bound): bound is number | undefined => typeof bound !== 'object';
+  if (!plain(low) || !plain(high)) {
+    const above = low === undefined ? x : x.maximum(toTensor(low, x));
+    return high === undefined ? above : above.minimum(toTensor(high, x));
+  }
+  const fraction = [low, high].some(
+    (bound) => bound !== undefined && Number.isFinite(bound) && !Number.isInteger(bound),
+  );
+  return clampOp(fraction && !isFloat(x.dtype) ? x.cast('f32') : x, { min: low, max: high });
+}
+
+function toTensor(bound: number | Tensor, x: Tensor): Tensor {
+  if (typeof bound === 'number') return full([], bound, { dtype: x.dtype, device: x.device });
+  needTensors('clamp', { 'a bound': bound });
+  return bound;
+}
+
+function isBounds(value: unknown): value is ClampBounds {
+  return typeof value === 'object' && value !== null && !isTensor(value);
+}
+
+/** x, but at least `min` (a number or a tensor). */
+export function clampMin(x: Tensor, min: number | Tensor): Tensor {
+  return clamp(x, min);
+}
+/** x, but at most `max` (a number or a tensor). */
+export function clampMax(x: Tensor, max: number | Tensor): Tensor {
+  return clamp(x, undefined, max);
+}
+
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    /** Limited to [min, max], numbers or tensors; either may be left out. */
+    clamp(min?: Bound | ClampBounds, max?: Bound | ClampBounds): Tensor;
+    /** At least `min`. */
+    clampMin(min: number | Tensor): Tensor;
+    /** At most `max`. */
+    clampMax(max: number | Tensor): Tensor;
+    /** As clamp. */
+    clip(min?: Bound | ClampBounds, max?: Bound | ClampBounds): Tensor;
+  }
+}
+asMethods({ clamp, clampMin, clampMax, clip: clamp });
+export { clamp as clip };

@@ -5,15 +5,17 @@ import { defineOp } from './define.js';
 import { where } from './compare.js';
 
 const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
+/** Booleans too: a sum is `or`, a product `and`, as in PyTorch. */
+const ANY = DTYPES;
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 export const add = defineOp({
   name: 'add',
-  doc: 'a + alpha · b.',
+  doc: 'a + alpha · b; of booleans, whether one of them is true.',
   inputs: ['a', 'b'],
   attrs: { alpha: 1 },
   outputs: ['y'],
-  dtypes: NUMERIC,
+  dtypes: ANY,
   pointwise: 'same',
   gradient: {
     kind: 'rule',
@@ -29,12 +31,13 @@ export const add = defineOp({
 
 export const sub = defineOp({
   name: 'sub',
-  doc: 'a − alpha · b.',
+  doc: 'a − alpha · b. Booleans cannot be subtracted: use logicalXor or logicalNot.',
   inputs: ['a', 'b'],
   attrs: { alpha: 1 },
   outputs: ['y'],
   dtypes: NUMERIC,
   pointwise: 'same',
+  booleans: false,
   gradient: {
     kind: 'rule',
     needs: [],
@@ -48,11 +51,11 @@ export const sub = defineOp({
 
 export const mul = defineOp({
   name: 'mul',
-  doc: 'a · b.',
+  doc: 'a · b; of booleans, whether both are true.',
   inputs: ['a', 'b'],
   attrs: {},
   outputs: ['y'],
-  dtypes: NUMERIC,
+  dtypes: ANY,
   pointwise: 'same',
   gradient: {
     kind: 'rule',
@@ -86,12 +89,12 @@ export const div = defineOp({
 
 export const pow = defineOp({
   name: 'pow',
-  doc: 'a to the power b.',
+  doc: 'a to the power b. Integers stay integers: they wrap on overflow, and a negative exponent leaves 1 and −1 only.',
   inputs: ['a', 'b'],
   attrs: {},
   outputs: ['y'],
-  dtypes: FLOATS,
-  pointwise: 'float',
+  dtypes: NUMERIC,
+  pointwise: 'same',
   gradient: {
     kind: 'rule',
     needs: ['a', 'b', 'y'],
@@ -112,12 +115,12 @@ export const maximum = defineOp({
   inputs: ['a', 'b'],
   attrs: {},
   outputs: ['y'],
-  dtypes: NUMERIC,
+  dtypes: ANY,
   pointwise: 'same',
   gradient: {
     kind: 'rule',
     needs: ['a', 'b'],
-    backward: ({ y: dy }, { a, b }) => ({ a: () => share(dy, a.gt(b), a.eq(b)), b: () => share(dy, b.gt(a), a.eq(b)) }),
+    backward: ({ y: dy }, { a, b }) => ({ a: () => share(dy, a.lt(b), a.eq(b)), b: () => share(dy, b.lt(a), a.eq(b)) }),
   },
   *samples(s) {
     yield { in: { a: s.distinct([2, 3]), b: s.uniform([3], 0.01, 0.02) } };
@@ -130,21 +133,21 @@ export const minimum = defineOp({
   inputs: ['a', 'b'],
   attrs: {},
   outputs: ['y'],
-  dtypes: NUMERIC,
+  dtypes: ANY,
   pointwise: 'same',
   gradient: {
     kind: 'rule',
     needs: ['a', 'b'],
-    backward: ({ y: dy }, { a, b }) => ({ a: () => share(dy, b.gt(a), a.eq(b)), b: () => share(dy, a.gt(b), a.eq(b)) }),
+    backward: ({ y: dy }, { a, b }) => ({ a: () => share(dy, a.gt(b), a.eq(b)), b: () => share(dy, b.gt(a), a.eq(b)) }),
   },
   *samples(s) {
     yield { in: { a: s.distinct([2, 3]), b: s.uniform([3], 0.01, 0.02) } };
   },
 });
 
-/** dy where `wins`, half of it where `ties`, 0 elsewhere. */
-function share(dy: Tensor, wins: Tensor, ties: Tensor): Tensor {
-  return where(wins, dy, dy.mul(0.5).where(ties, 0));
+/** 0 where it `loses`, half of dy where it `ties`, dy elsewhere (also at NaN, as in PyTorch). */
+function share(dy: Tensor, loses: Tensor, ties: Tensor): Tensor {
+  return where(loses, 0, where(ties, dy.mul(0.5), dy));
 }
 
 export const add_ = defineOp({
@@ -154,7 +157,7 @@ export const add_ = defineOp({
   attrs: { alpha: 1 },
   outputs: [],
   mutates: ['a'],
-  dtypes: NUMERIC,
+  dtypes: ANY,
   pointwise: 'same',
   gradient: { kind: 'rule', needs: [], backward: () => ({ a: null, b: null }) },
   *samples(s) {
@@ -171,6 +174,7 @@ export const sub_ = defineOp({
   mutates: ['a'],
   dtypes: NUMERIC,
   pointwise: 'same',
+  booleans: false,
   gradient: { kind: 'rule', needs: [], backward: () => ({ a: null, b: null }) },
   *samples(s) {
     yield { in: { a: s.randn([2, 3]), b: s.randn([3]) } };
@@ -184,7 +188,7 @@ export const mul_ = defineOp({
   attrs: {},
   outputs: [],
   mutates: ['a'],
-  dtypes: NUMERIC,
+  dtypes: ANY,
   pointwise: 'same',
   gradient: { kind: 'rule', needs: [], backward: () => ({ a: null, b: null }) },
   *samples(s) {

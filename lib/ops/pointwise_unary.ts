@@ -1,6 +1,8 @@
 /** Elementwise ops of one tensor. Each rule stands under its formula; fused backward ops have kernels of their own. */
 import { DTYPES, type DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { where } from './compare.js';
+import { zerosLike } from './create.js';
 import { defineOp } from './define.js';
 import type { Sampler } from './samples.js';
 
@@ -9,12 +11,13 @@ const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const STEP = 'piecewise constant: the derivative is zero almost everywhere';
 
 /** An elementwise function whose gradient is dy · slope(x, y). */
-function smooth(
+export function smooth(
   name: string,
   doc: string,
   slope: (x: Tensor, y: Tensor) => Tensor,
   sample: (s: Sampler) => Tensor,
   uses: 'x' | 'y' = 'x',
+  pointwise: 'float' | 'same' = 'float',
 ) {
   return defineOp({
     name,
@@ -23,7 +26,7 @@ function smooth(
     attrs: {},
     outputs: ['y'],
     dtypes: FLOATS,
-    pointwise: 'float',
+    pointwise,
     gradient: {
       kind: 'rule',
       needs: [uses],
@@ -38,16 +41,33 @@ function smooth(
   });
 }
 
-/** A step function: defined everywhere, gradient nowhere. */
-function step(name: string, doc: string, pointwise: 'same' | 'bool' = 'same') {
+/** A step function: its gradient is 0, as in PyTorch. Integers are their own rounding. */
+function step(name: string, doc: string) {
+  return defineOp({
+    name,
+    doc: `${doc} The gradient is 0.`,
+    inputs: ['x'],
+    attrs: {},
+    outputs: ['y'],
+    dtypes: NUMERIC,
+    pointwise: 'same',
+    gradient: { kind: 'rule', needs: [], second: 'rule', backward: ({ y: dy }) => ({ x: () => zerosLike(dy) }) },
+    *samples(s) {
+      yield { in: { x: s.away([3, 4], ...Array.from({ length: 13 }, (_, i) => i / 2 - 3)) } };
+    },
+  });
+}
+
+/** A truth about each element. */
+function test(name: string, doc: string) {
   return defineOp({
     name,
     doc,
     inputs: ['x'],
     attrs: {},
     outputs: ['y'],
-    dtypes: pointwise === 'bool' ? DTYPES : FLOATS,
-    pointwise,
+    dtypes: DTYPES,
+    pointwise: 'bool',
     gradient: { kind: 'none', because: STEP },
     *samples(s) {
       yield { in: { x: s.randn([3, 4]) } };
@@ -88,18 +108,18 @@ export const erf = smooth(
       .mul(2 / Math.sqrt(Math.PI)),
   near,
 );
-export const softplus = smooth('softplus', 'ln(1 + eˣ).', (x) => x.sigmoid(), near);
-export const logSigmoid = smooth('log_sigmoid', '−ln(1 + e⁻ˣ).', (x) => x.neg().sigmoid(), near);
+export const softplus = smooth('softplus', 'ln(1 + eˣ).', (x) => x.sigmoid(), near, 'x', 'same');
+export const logSigmoid = smooth('log_sigmoid', '−ln(1 + e⁻ˣ).', (x) => x.neg().sigmoid(), near, 'x', 'same');
 
 export const floor = step('floor', 'The largest integer ≤ x.');
 export const ceil = step('ceil', 'The smallest integer ≥ x.');
 export const round = step('round', 'The nearest integer, halves to even.');
 export const trunc = step('trunc', 'The integer part, towards zero.');
-export const sign = step('sign', '−1, 0 or 1.');
-export const isnan = step('isnan', 'True where x is NaN.', 'bool');
-export const isinf = step('isinf', 'True where x is infinite.', 'bool');
-export const isfinite = step('isfinite', 'True where x is neither infinite nor NaN.', 'bool');
-export const logicalNot = step('logical_not', 'True where x is zero.', 'bool');
+export const sign = step('sign', '−1, 0 or 1; 0 for NaN.');
+export const isnan = test('isnan', 'True where x is NaN.');
+export const isinf = test('isinf', 'True where x is infinite.');
+export const isfinite = test('isfinite', 'True where x is neither infinite nor NaN.');
+export const logicalNot = test('logical_not', 'True where x is zero.');
 
 export const neg = defineOp({
   name: 'neg',
@@ -131,7 +151,7 @@ export const abs = defineOp({
 
 export const square = defineOp({
   name: 'square',
-  doc: 'x²; integers stay integers.',
+  doc: 'x²; integers stay integers, booleans become i64.',
   inputs: ['x'],
   attrs: {},
   outputs: ['y'],
@@ -186,7 +206,11 @@ export const tanhBackward = fromOutput('tanh_backward', 'dy · (1 − y²).', (d
 export const sigmoidBackward = fromOutput('sigmoid_backward', 'dy · y · (1 − y).', (dy, y) =>
   dy.mul(y.mul(y.neg().add(1))),
 );
-export const reluBackward = fromOutput('relu_backward', 'dy where y > 0, else 0.', (dy, y) => dy.where(y.gt(0), 0));
+export const reluBackward = fromOutput(
+  'relu_backward',
+  '0 where y <= 0, else dy: NaN lets the gradient through, as in PyTorch.',
+  (dy, y) => where(y.le(0), 0, dy),
+);
 // d silu/dx = σ(x) (1 + x (1 − σ(x)))
 export const siluBackward = fromInput('silu_backward', 'dy · σ(x) · (1 + x · (1 − σ(x))).', (dy, x) => {
   const s = x.sigmoid();
@@ -235,7 +259,7 @@ export const relu = defineOp({
   inputs: ['x'],
   attrs: {},
   outputs: ['y'],
-  dtypes: FLOATS,
+  dtypes: NUMERIC,
   pointwise: 'same',
   gradient: {
     kind: 'rule',
@@ -254,7 +278,7 @@ export const silu = defineOp({
   attrs: {},
   outputs: ['y'],
   dtypes: FLOATS,
-  pointwise: 'float',
+  pointwise: 'same',
   gradient: {
     kind: 'rule',
     needs: ['x'],

@@ -72,12 +72,12 @@ export const argmin = position(
 
 export const prod = defineOp({
   name: 'prod',
-  doc: 'Product over the given axes (all by default). Integers multiply to i64.',
+  doc: 'Product over the given axes (all by default). Integers and booleans multiply to i64.',
   inputs: ['x'],
   attrs: { dim: axes(), keepdim: flag(false) },
   positional: ['dim'],
   outputs: ['y'],
-  dtypes: NUMERIC,
+  dtypes: DTYPES,
   canonical: (attrs, { x }) => allAxes('prod', attrs, x),
   infer: ({ x }, attrs) => ({ y: reduced(x, attrs, isFloat(x.dtype) ? x.dtype : 'i64') }),
   gradient: {
@@ -101,6 +101,11 @@ export const prod = defineOp({
   },
 });
 
+/** bool, but u8 for u8: what `any` and `all` answer in PyTorch. */
+function truthOf(x: Meta): DType {
+  return x.dtype === 'u8' ? 'u8' : 'bool';
+}
+
 export const any = defineOp({
   name: 'any',
   doc: 'True where at least one element over the given axes (all by default) is non-zero.',
@@ -110,8 +115,8 @@ export const any = defineOp({
   outputs: ['y'],
   dtypes: DTYPES,
   canonical: (attrs, { x }) => allAxes('any', attrs, x),
-  infer: ({ x }, attrs) => ({ y: reduced(x, attrs, 'bool') }),
-  reference: ({ x }, attrs) => ({ y: x.ne(0).sum(attrs.dim, { keepdim: attrs.keepdim }).gt(0) }),
+  infer: ({ x }, attrs) => ({ y: reduced(x, attrs, truthOf(x)) }),
+  reference: ({ x }, attrs) => ({ y: x.ne(0).sum(attrs.dim, { keepdim: attrs.keepdim }).gt(0).cast(truthOf(x)) }),
   gradient: { kind: 'none', because: 'truth values have no gradient' },
   *samples(s) {
     yield { in: { x: s.bools([2, 3]) } };
@@ -128,8 +133,8 @@ export const all = defineOp({
   outputs: ['y'],
   dtypes: DTYPES,
   canonical: (attrs, { x }) => allAxes('all', attrs, x),
-  infer: ({ x }, attrs) => ({ y: reduced(x, attrs, 'bool') }),
-  reference: ({ x }, attrs) => ({ y: x.eq(0).sum(attrs.dim, { keepdim: attrs.keepdim }).eq(0) }),
+  infer: ({ x }, attrs) => ({ y: reduced(x, attrs, truthOf(x)) }),
+  reference: ({ x }, attrs) => ({ y: x.eq(0).sum(attrs.dim, { keepdim: attrs.keepdim }).eq(0).cast(truthOf(x)) }),
   gradient: { kind: 'none', because: 'truth values have no gradient' },
   *samples(s) {
     yield { in: { x: s.bools([2, 3]) } };
@@ -139,15 +144,16 @@ export const all = defineOp({
 
 export const logsumexp = defineOp({
   name: 'logsumexp',
-  doc: 'log Σ exp(x) over the given axes, without overflow: the largest element is taken out first.',
+  doc: 'log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. Integers become f32.',
   inputs: ['x'],
   attrs: { dim: axes(), keepdim: flag(false) },
   positional: ['dim'],
   outputs: ['y'],
-  dtypes: FLOATS,
+  dtypes: DTYPES,
   canonical: (attrs, { x }) => allAxes('logsumexp', attrs, x),
-  infer: ({ x }, attrs) => ({ y: reduced(x, attrs) }),
-  reference: ({ x }, attrs) => {
+  infer: ({ x }, attrs) => ({ y: reduced(x, attrs, isFloat(x.dtype) ? x.dtype : 'f32') }),
+  reference: ({ x: given }, attrs) => {
+    const x = isFloat(given.dtype) ? given : given.cast('f32');
     const most = peak(x, attrs.dim);
     const top = most.where(most.isfinite(), 0); // all −inf gives −inf, an inf gives inf
     const y = x.sub(top).exp().sum(attrs.dim, { keepdim: true }).log().add(top);
@@ -314,8 +320,13 @@ export function varMean(
   return { var: variance(x, over, { correction, keepdim }), mean: x.mean(over, { keepdim }) };
 }
 
-function varMethod(x: Tensor, dim?: number | readonly number[], options: SpreadOptions = {}): Tensor {
+function varMethod(x: Tensor, dim?: number | readonly number[] | SpreadOptions, options: SpreadOptions = {}): Tensor {
+  if (typeof dim === 'object' && !isAxes(dim)) return variance(x, dim);
   return variance(x, dim ?? options.dim, { correction: options.correction, keepdim: options.keepdim });
+}
+
+function isAxes(value: object): value is readonly number[] {
+  return Array.isArray(value);
 }
 
 /** The axis of an op that takes exactly one. */
@@ -327,6 +338,7 @@ declare module '../tensor/tensor.js' {
   interface Tensor {
     /** Σ (x − mean)² / (n − correction) over the given axes (all by default). */
     var(dim?: number | readonly number[], options?: SpreadOptions): Tensor;
+    var(options: SpreadOptions): Tensor;
     /** Variance and mean over the same axes. */
     varMean(dim?: number | readonly number[], options?: SpreadOptions): { readonly var: Tensor; readonly mean: Tensor };
   }

@@ -103,6 +103,8 @@ function toRecord(def: RawDef): OpRecord {
   const position = (name: string): number => inputs.findIndex((input) => input.name === name);
   const mutates = (def.mutates ?? []).map(position);
   if (mutates.includes(-1)) bad('mutates names something that is not an input');
+  const promotes = (def.promotes ?? []).map(position);
+  if (promotes.includes(-1)) bad('promotes names something that is not an input');
   if (outputs.length === 0 && mutates.length === 0) bad('an op needs an output, or an input that it mutates');
   if (def.infer === undefined && def.pointwise === undefined && def.view === undefined && outputs.length > 0) {
     bad('shapes come from `infer`, `pointwise` or `view`; one of them is needed');
@@ -136,6 +138,8 @@ function toRecord(def: RawDef): OpRecord {
     visible: outputs.length === 0 ? 1 : def.outputs.length,
     dtypes: def.dtypes.includes('f32') && !def.dtypes.includes('f64') ? [...def.dtypes, 'f64'] : def.dtypes,
     pointwise: def.pointwise,
+    promotes,
+    booleans: def.booleans ?? true,
     receiver: receiverOf(def, inputs, rng),
     mutates: rng >= 0 && !mutates.includes(rng) ? [...mutates, rng] : mutates,
     canonical: def.canonical?.bind(def),

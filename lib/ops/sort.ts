@@ -72,12 +72,12 @@ export function topk(
 
 export const cumsum = defineOp({
   name: 'cumsum',
-  doc: 'Running sum along an axis: y[i] = x[0] + … + x[i]. Integers add up to i64.',
+  doc: 'Running sum along an axis: y[i] = x[0] + … + x[i]. Integers and booleans add up to i64.',
   inputs: ['x'],
   attrs: { dim: integer() },
   positional: ['dim'],
   outputs: ['y'],
-  dtypes: DTYPES.filter((dtype) => dtype !== 'bool'),
+  dtypes: DTYPES,
   canonical: ({ dim }, { x }) => ({ dim: normalizeAxis(dim, x.shape.length, 'cumsum') }),
   infer: ({ x }) => ({ y: like(x, { dtype: isFloat(x.dtype) ? x.dtype : 'i64' }) }),
   gradient: {

@@ -230,7 +230,7 @@ export const slice = defineOp({
     return {
       shape: x.shape.map((n, i) => (i === axis ? count : n)),
       stride: x.stride.map((n, i) => (i === axis ? n * step : n)),
-      offset: x.offset + (count === 0 ? 0 : from * x.stride[axis]!),
+      offset: x.offset + (count === 0 || x.numel === 0 ? 0 : from * x.stride[axis]!),
     };
   },
   gradient: {
@@ -288,7 +288,7 @@ export const splitOp = defineOp({
       const piece = {
         shape: x.shape.map((n, i) => (i === axis ? size : n)),
         stride: x.stride,
-        offset: x.offset + at * x.stride[axis]!,
+        offset: x.offset + (x.numel === 0 ? 0 : at * x.stride[axis]!),
       };
       at += size;
       return piece;

@@ -26,10 +26,10 @@ struct Abs {
     return abs_(x);
   }
 };
-struct Sign {  // of NaN: NaN; of zero: zero
+struct Sign {  // of NaN: 0, as in PyTorch
   template <class T>
   GP_SCALAR_FN static T f(T x) {
-    return select(x > T(0), T(1), select(x < T(0), T(-1), x));
+    return select(x > T(0), T(1), select(x < T(0), T(-1), T(0)));
   }
 };
 
@@ -103,7 +103,7 @@ struct Relu {
   }
   template <class T>
   GP_SCALAR_FN static T df(T dy, T y) {
-    return select(y > T(0), dy, T(0));
+    return select(y <= T(0), T(0), dy);  // NaN lets the gradient through
   }
 };
 

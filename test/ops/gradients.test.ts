@@ -15,7 +15,11 @@ const differentiable = ops.filter(
 );
 
 /** Inputs that an output depends on only by steps: their gradient is zero, and nothing can be compared. */
-const STEPS: ReadonlyMap<string, string> = new Map([['relu_backward', 'y decides only whether dy passes']]);
+const STEPS: ReadonlyMap<string, string> = new Map([
+  ['relu_backward', 'y decides only whether dy passes'],
+  ['copysign', 'of b only the sign counts'],
+  ...['floor', 'ceil', 'round', 'trunc', 'sign', 'floor_divide'].map((name) => [name, 'a step function'] as const),
+]);
 
 function outputsOf(op: OpRecord, trial: Trial, tensors: readonly Tensor[]): Tensor[] {
   const outputs = run(op, { ...trial, inputs: refill(trial.inputs, tensors) });

@@ -18,7 +18,7 @@ export interface Trial {
 
 /** Ops and kernel rows whose other half is still being written. */
 export const AWAITED: ReadonlySet<string> = new Set([
-  ...['linear_act', 'atan2', 'remainder', 'floor_divide', 'bernoulli', 'dropout', 'dropout_backward'],
+  ...['linear_act', 'bernoulli', 'dropout', 'dropout_backward'],
   ...['gelu', 'gelu_backward', 'leaky_relu', 'elu'],
 ]);
 

@@ -34,6 +34,7 @@ int32_t cat(gp_context *, const gp_kernel *, const gp_call *call) {
   char *to = data<char>(y);
   for (int i = 0; i < call->input_count[0]; i++) {
     const gp_view &x = in_list(call, 0, i);
+    if (numel(x) == 0) continue;  // of any rank
     const int64_t bytes = x.shape[dim] * inner;
     copy_rows(to, row, data<char>(x), bytes, outer, bytes);
     to += bytes;
