@@ -171,7 +171,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
       }
     }
     if (plan.pack_a && t.packed == nullptr) pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, own_a);
-    if (plan.large && t.packed == nullptr && (plan.pack_a || plan.turned)) {  // A's part of the next block
+    if (plan.large && t.packed == nullptr) {  // A's part of the next block
       const typename P::Type *next = closing ? o.a + t.next_i * o.a_row + t.k0 * o.a_col
                                              : o.a + (t.block.first + row0) * o.a_row + (k + depth) * o.a_col;
       if (closing && t.next_j0 >= t.cols) {

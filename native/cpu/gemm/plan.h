@@ -166,7 +166,7 @@ Plan make_plan(const GemmArgs &g, bool turned) {
     p.tile_rows = round_up(ceil_div(p.block_rows, ceil_div(p.block_rows, 512)), kTileRows);
     const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 128);  // few rows: B is not read often enough
+    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 64);  // few rows: B is not read often enough
     p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) &&
                            round_up(g.n, NR) * units * static_cast<int64_t>(sizeof(Packed)) <= kSharedB);
     // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
