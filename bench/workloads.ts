@@ -96,10 +96,14 @@ function gpt(vocab: number, block: number, layers: number, heads: number, width:
   return training(model, loss, opt, gp.randint(0, vocab, [batch, block]), gp.randint(0, vocab, [batch, block]));
 }
 
-function classifier(model: nn.Sequential, x: Tensor): Workload {
+interface Classifier extends nn.Module {
+  forward(x: Tensor): Tensor;
+}
+
+function classifier(model: Classifier, x: Tensor): Workload {
   const loss = (input: Tensor, target: Tensor): Tensor => gp.crossEntropy(model.forward(input), target);
   const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
-  return training(model, loss, opt, x, gp.randint(0, 10, [64]));
+  return training(model, loss, opt, x, gp.randint(0, 10, [x.shape[0] ?? 0]));
 }
 
 export const workloads: Readonly<Record<string, () => Workload>> = {
@@ -138,4 +142,6 @@ export const workloads: Readonly<Record<string, () => Workload>> = {
       ),
       gp.randn([64, 1, 28, 28]),
     ),
+  /** ResNet-18 on 3×32×32, batch 32. */
+  g: () => classifier(new gp.models.ResNet({ classes: 10, smallImages: true }), gp.randn([32, 3, 32, 32])),
 };

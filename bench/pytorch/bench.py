@@ -85,6 +85,33 @@ def cnn():
     return model, torch.randn(64, 1, 28, 28), lambda y: F.cross_entropy(y, targets), "adam"
 
 
+class BasicBlock(nn.Module):
+    def __init__(self, before, channels, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = None
+        if stride != 1 or before != channels:
+            self.downsample = nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def resnet():
+    layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    before = 64
+    for channels, stride in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)]:
+        layers.append(BasicBlock(before, channels, stride))
+        before = channels
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    targets = torch.randint(0, 10, (32,))
+    return model, torch.randn(32, 3, 32, 32), lambda y: F.cross_entropy(y, targets), "adam"
+
+
 WORKLOADS = {
     "a": lambda: gpt(50257, 64, 12, 12, 768, 4),
     "b": lambda: gpt(65, 64, 4, 4, 128, 12),
@@ -92,6 +119,7 @@ WORKLOADS = {
     "c1": lambda: gpt(32, 8, 1, 2, 32, 1),
     "d": mlp,
     "e": cnn,
+    "g": resnet,
 }
 
 

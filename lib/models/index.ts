@@ -3,3 +3,4 @@ export { GPT, Block, CausalSelfAttention, tokenLoss, type GPTConfig } from './gp
 export { sampleToken, type GenerateOptions } from './generate.js';
 export { mlp, type MLPOptions } from './mlp.js';
 export { CNN, type CNNOptions } from './cnn.js';
+export { BasicBlock, ResNet, type ResNetOptions } from './resnet.js';

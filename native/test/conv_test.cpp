@@ -54,7 +54,7 @@ Geometry geometry() {
     g.groups = pick({1, 1, 1, 2, 3});
     g.batch = pick({1, 2, 3, 9});
     g.channels = g.groups * pick({1, 2, 5});
-    g.filters = g.groups * pick({1, 3, 8});
+    g.filters = g.groups * pick({1, 3, 8, 50});
     g.height = pick({1, 4, 7, 12, 20});
     g.width = pick({1, 5, 8, 13, 28});
     for (int i = 0; i < 2; i++) {

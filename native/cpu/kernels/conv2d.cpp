@@ -104,7 +104,7 @@ GemmArgs pointwise_forward(const gp_call *call, const Conv &v) {
 size_t conv2d_workspace(const gp_call *call) {
   const Conv v = conv_of(call, in(call, 0), in(call, 1), out(call, 0));
   if (v.pointwise()) return gemm_workspace(pointwise_forward(call, v));
-  return plan_of(forward_of(v), v.taps, v.sum_size).size();
+  return plan_of(forward_of(v), v.taps, v.sum_size).size(thread_count());
 }
 
 int32_t conv2d(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -115,7 +115,7 @@ int32_t conv2d(gp_context *, const gp_kernel *, const gp_call *call) {
     const Correlation c = forward_of(v);
     const Side<T> side = {data<T>(x), data<T>(weight), has(call, 2) ? data<T>(in(call, 2)) : nullptr, data<T>(y)};
     correlate_batch<T>(
-        1, [&](int64_t) { return c; }, side, static_cast<char *>(call->workspace));
+        1, [&](int64_t) { return c; }, side, static_cast<char *>(call->workspace), call->workspace_size);
   })
   return GP_OK;
 }
@@ -168,7 +168,7 @@ size_t transposed_size(const Conv &v) {
   const Transposed phases(v);
   for (int64_t i = 0; i < phases.parts(); i++) {
     const Correlation c = phases(i);
-    if (c.frame.taps() > 0) return plan_of(c, v.taps, v.sum_size).size();  // the same frame for all
+    if (c.frame.taps() > 0) return plan_of(c, v.taps, v.sum_size).size(thread_count());  // the same frame for all
   }
   return 0;
 }
@@ -198,7 +198,9 @@ int32_t transposed(const gp_call *call, const Conv &v, const gp_view &from, cons
     });
   }
   const Side<T> side = {data<T>(from), data<T>(weight), bias, data<T>(to)};
-  if (v.positions > 0) correlate_batch<T>(phases.parts(), phases, side, static_cast<char *>(call->workspace));
+  if (v.positions > 0) {
+    correlate_batch<T>(phases.parts(), phases, side, static_cast<char *>(call->workspace), call->workspace_size);
+  }
   return GP_OK;
 }
 

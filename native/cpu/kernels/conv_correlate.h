@@ -26,10 +26,18 @@ struct Correlation {
 
 // `taps`: of all correlations that share the frames of `c`.
 struct CorrelationPlan {
-  int64_t images;                  // framed at once
-  size_t offsets, packed, frames;  // bytes
-  size_t size() const { return offsets + packed + frames; }
+  int64_t images;                        // framed at once
+  size_t offsets, packed, frames, slot;  // bytes; slot: of a thread
+  size_t size(int threads) const { return offsets + packed + frames + slot * static_cast<size_t>(threads); }
 };
+
+constexpr int kTilesAtOnce = 8;
+constexpr int64_t kDepthAtOnce = 384, kGatheredStrips = 4, kStripsAtOnce = 12;
+
+// Tiles of so many rows are gathered first (see Cut).
+GP_INLINE bool is_gathered(const ConvStrips &strips) {
+  return strips.strips >= kGatheredStrips && 2 * strips.tallest() > kConvRows;
+}
 
 GP_INLINE CorrelationPlan plan_of(const Correlation &c, int64_t taps, int64_t sum_size) {
   CorrelationPlan p;
@@ -38,6 +46,10 @@ GP_INLINE CorrelationPlan plan_of(const Correlation &c, int64_t taps, int64_t su
   p.offsets = aligned(taps * 8);
   p.packed = aligned(c.groups * c.rows * c.channels * taps * sum_size);
   p.frames = aligned((p.images * image + kFrameSlack) * sum_size);
+  const ConvStrips strips(c.rows);
+  const int64_t lanes = max_vectors(strips.tallest()) * kVectorBytes / sum_size;
+  const int64_t panel = max64(kDepthAtOnce, taps), sums = min64(strips.strips, kStripsAtOnce) * kConvRows;
+  p.slot = is_gathered(strips) ? aligned(kTilesAtOnce * (panel + sums) * lanes * sum_size) : 0;
   return p;
 }
 
@@ -74,16 +86,24 @@ GP_INLINE int64_t tile_lanes(int64_t last, int rows, int lanes) {
   return ceil_div(vectors, ceil_div(vectors, most)) * lanes;
 }
 
-// How one correlation is cut: units are (group, strip block, image, tile).
+// How one correlation is cut: units are (group, strip block, image, tile). With many rows it pays to gather a tile's
+// positions into a panel first: no lane is lost between the rows of an image, loads are aligned, and tiles run on
+// through the images (units: group, strip block, tile).
 struct Cut {
   ConvStrips strips;
   int64_t lanes, tiles, strips_each, strip_blocks, unit_macs;
+  bool gathered;
+  int64_t columns;  // gathered: positions of all images that are framed at once
 
-  Cut(const Correlation &c, int vector_lanes) : strips(c.rows) {
+  Cut(const Correlation &c, int64_t images, int vector_lanes) : strips(c.rows) {
+    gathered = is_gathered(strips);
+    columns = images * c.frame.y.out * c.frame.x.out;
     const int64_t strip = max64(1, strips.tallest() * c.depth());
-    lanes = tile_lanes(max64(c.frame.last(), 1), strips.tallest(), vector_lanes);
-    tiles = ceil_div(c.frame.last(), lanes);
-    strips_each = max64(1, min64(strips.strips, kStripElements / strip));
+    lanes = gathered ? max_vectors(strips.tallest()) * vector_lanes
+                     : tile_lanes(max64(c.frame.last(), 1), strips.tallest(), vector_lanes);
+    tiles = ceil_div(gathered ? columns : c.frame.last(), lanes);
+    strips_each =
+        gathered ? min64(strips.strips, kStripsAtOnce) : max64(1, min64(strips.strips, kStripElements / strip));
     strip_blocks = ceil_div(strips.strips, strips_each);
     unit_macs = max64(1, min64(c.rows * c.depth(), strips_each * strip) * lanes);
   }
@@ -97,9 +117,6 @@ struct Side {
 
 // Units [u0, u1) of `images` framed images, the first of which is image n0; at most kTilesAtOnce, of one group and
 // strip block. A strip's weights of some channels stay in L1 while all tiles pass over them.
-constexpr int kTilesAtOnce = 8;
-constexpr int64_t kDepthAtOnce = 384;
-
 struct Places {
   int64_t q, n;
   int vectors;
@@ -150,10 +167,94 @@ void run_units(const Correlation &c, const Cut &cut, const Side<T> &side, const 
   }
 }
 
+// A run of gathered positions inside one row of one image.
+struct Piece {
+  int64_t image, row, column;
+  int at, count;  // lanes
+};
+
+// The pieces of columns [first, first + lanes): at most one per lane.
+GP_INLINE int find_pieces(const Correlation &c, int64_t columns, int64_t first, int64_t lanes, Piece *to) {
+  const int64_t height = c.frame.y.out, width = c.frame.x.out, end = min64(columns, first + lanes);
+  int64_t image = first / (height * width), row = first / width % height, column = first % width;
+  int count = 0;
+  for (int64_t at = first; at < end;) {
+    const int64_t run = min64(width - column, end - at);
+    to[count++] = Piece{image, row, column, static_cast<int>(at - first), static_cast<int>(run)};
+    at += run;
+    column = 0;
+    if (++row == height) {
+      row = 0;
+      image++;
+    }
+  }
+  return count;
+}
+
+// The same for gathered tiles: units are tiles of positions that run on through the images.
+template <class T, class Sum>
+void run_gathered(const Correlation &c, const Cut &cut, const Side<T> &side, const int64_t *offsets, const Sum *packed,
+                  const Sum *frames, int64_t n0, int64_t u0, int64_t u1, int64_t panel_depth, char *slot) {
+  constexpr int N = Vec<Sum>::N;
+  Piece pieces[kMostLanes];
+  const Frame &f = c.frame;
+  const int64_t group = u0 / cut.tiles, block = group % cut.strip_blocks, g = group / cut.strip_blocks, taps = f.taps();
+  const int64_t s0 = block * cut.strips_each, s1 = min64(cut.strips.strips, s0 + cut.strips_each);
+  const int64_t lanes = cut.lanes, tile_count = u1 - u0, at_once = max64(1, kDepthAtOnce / taps);
+  const int64_t panel_size = panel_depth * lanes;
+  Sum *const panels = reinterpret_cast<Sum *>(slot), *const sums = panels + kTilesAtOnce * panel_size;
+  int64_t identity[1] = {0};
+  CorrelateJob<Sum> job;
+  job.offsets = identity;
+  job.channel_stride = lanes;
+  job.taps = 1;
+  for (int64_t channel = 0; channel < c.channels; channel += at_once) {
+    const int64_t channels = min64(at_once, c.channels - channel);
+    for (int64_t i = 0; i < tile_count; i++) {
+      const int count = find_pieces(c, cut.columns, (u0 + i) % cut.tiles * lanes, lanes, pieces);
+      for (int p = 0; p < count; p++) {
+        const Piece &piece = pieces[p];
+        const Sum *from = frames + ((piece.image * c.groups + g) * c.channels + channel) * f.channel() +
+                          piece.row * f.pitch + piece.column;
+        Sum *to = panels + i * panel_size + piece.at;
+        for (int64_t k = 0; k < channels; k++, from += f.channel())
+          for (int64_t t = 0; t < taps; t++, to += lanes) copy_wide(to, from + offsets[t], piece.count);
+      }
+    }
+    for (int64_t s = s0; s < s1; s++) {
+      const int rows = cut.strips.rows(s);
+      job.a = packed + (g * c.rows + cut.strips.begin(s)) * c.depth() + channel * taps * rows;
+      job.channels = channels * taps;
+      job.resume = channel > 0;
+      for (int64_t i = 0; i < tile_count; i++) {
+        job.image = panels + i * panel_size;
+        job.out = sums + ((s - s0) * kTilesAtOnce + i) * kConvRows * lanes;
+        correlate_tile<Sum>(rows, static_cast<int>(lanes / N))(&job);
+      }
+    }
+  }
+  for (int64_t i = 0; i < tile_count; i++) {
+    const int count = find_pieces(c, cut.columns, (u0 + i) % cut.tiles * lanes, lanes, pieces);
+    for (int64_t s = s0; s < s1; s++) {
+      const int rows = cut.strips.rows(s);
+      const int64_t row = g * c.rows + cut.strips.begin(s);
+      for (int r = 0; r < rows; r++) {
+        const Sum *from = sums + ((s - s0) * kTilesAtOnce + i) * kConvRows * lanes + r * lanes;
+        const Sum add = side.bias == nullptr ? Sum{0} : static_cast<Sum>(widen(side.bias[row + r]));
+        for (int p = 0; p < count; p++) {
+          const Piece &piece = pieces[p];
+          T *to = side.out + ((n0 + piece.image) * c.groups * c.rows + row + r) * c.out_plane;
+          put_run(c.grid, piece.row, piece.column, piece.count, from + piece.at, add, to);
+        }
+      }
+    }
+  }
+}
+
 // part(i): the i-th of `parts` correlations; all share the frame, the channels and the rows of the first. Those without
 // taps or positions are passed over.
 template <class T, class Part>
-void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char *workspace) {
+void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char *workspace, size_t size) {
   using Sum = typename Wide<T>::type;
   constexpr int N = Vec<Sum>::N;
   int64_t all_taps = 0, some = -1;
@@ -171,7 +272,8 @@ void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char 
   Sum *const frames = reinterpret_cast<Sum *>(workspace + plan.offsets + plan.packed);
   const int64_t all = shape.groups * shape.channels, plane = frame.y.size * frame.x.size;
   const int64_t weights = shape.groups * shape.rows * shape.channels;  // per tap
-  const bool alone = parts * shape.macs() < kAloneMacs;
+  char *const slots = workspace + plan.offsets + plan.packed + plan.frames;
+  const bool alone = parts * shape.macs() < kAloneMacs || plan.size(thread_count()) > size;
 
   for (int64_t n0 = 0; n0 < shape.batch; n0 += plan.images) {
     const int64_t images = min64(plan.images, shape.batch - n0), frame_units = images * all;
@@ -185,7 +287,7 @@ void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char 
       const Correlation c = part(i);
       const int64_t taps = c.frame.taps();
       if (taps == 0 || c.frame.last() == 0) continue;
-      const Cut cut(c, N);
+      const Cut cut(c, images, N);
       Sum *const strips = packed + before * weights;
       if (n0 == 0) {
         for (int64_t t = 0; t < taps; t++) offsets[before + t] = c.frame.offset(t);
@@ -198,16 +300,23 @@ void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char 
           }
         });
       }
-      const int64_t units = c.groups * cut.strip_blocks * images * cut.tiles;
-      const int64_t grain = max64(1, min64(kTaskMacs / cut.unit_macs, ceil_div(units, 16)));
+      const int64_t together = cut.gathered ? cut.tiles : cut.tiles * images;
+      const int64_t units = c.groups * cut.strip_blocks * together;
+      const int64_t least = cut.gathered ? min64(kTilesAtOnce, ceil_div(units, 8)) : 1;
+      const int64_t grain = max64(least, min64(kTaskMacs / cut.unit_macs, ceil_div(units, 16)));
       const int64_t first = before;
-      share(alone, ceil_div(units, grain), [&](int64_t task, int) {
+      share(alone, ceil_div(units, grain), [&](int64_t task, int slot) {
         Lanes where;
         int64_t known = -1;
-        const int64_t end = min64(units, (task + 1) * grain), together = cut.tiles * images;
+        const int64_t end = min64(units, (task + 1) * grain);
         for (int64_t u = task * grain; u < end;) {
           const int64_t stop = min64(min64(end, u + kTilesAtOnce), (u / together + 1) * together);
-          run_units(c, cut, side, offsets + first, strips, frames, n0, images, u, stop, &where, &known);
+          if (cut.gathered) {
+            run_gathered(c, cut, side, offsets + first, strips, frames, n0, u, stop, max64(kDepthAtOnce, all_taps),
+                         slots + plan.slot * static_cast<size_t>(slot));
+          } else {
+            run_units(c, cut, side, offsets + first, strips, frames, n0, images, u, stop, &where, &known);
+          }
           u = stop;
         }
       });

@@ -206,6 +206,23 @@ struct Grid {
   bool dense(const Frame &f) const { return step[0] == 1 && step[1] == 1 && width == f.x.out; }
 };
 
+// `count` neighbouring positions of a row.
+template <class T, class Sum>
+GP_INLINE void put_run(const Grid &grid, int64_t row, int64_t column, int64_t count, const Sum *from, Sum bias, T *to) {
+  constexpr int N = Vec<Sum>::N;
+  T *p = to + (row * grid.step[0] + grid.first[0]) * grid.width + column * grid.step[1] + grid.first[1];
+  if constexpr (sizeof(T) == sizeof(Sum)) {
+    if (grid.step[1] == 1) {
+      int64_t i = 0;
+      for (; i + N <= count; i += N) store(p + i, load(from + i) + bias);
+      const int rest = static_cast<int>(count - i);
+      if (rest > 0) storen(p + i, loadn(from + i, rest) + bias, rest);
+      return;
+    }
+  }
+  for (int64_t i = 0; i < count; i++) p[i * grid.step[1]] = narrow<T>(from[i] + bias);
+}
+
 template <class T, class Sum>
 GP_INLINE void put_row(const Frame &f, const Grid &grid, const Lanes &lanes, const Sum *from, int width, Sum bias,
                        T *to) {
@@ -233,19 +250,10 @@ GP_INLINE void put_row(const Frame &f, const Grid &grid, const Lanes &lanes, con
 #endif
   (void)f;
   (void)width;
+  (void)N;
   for (int r = 0; r < lanes.runs; r++) {
     const Lanes::Run &run = lanes.run[r];
-    T *p = to + (run.row * grid.step[0] + grid.first[0]) * grid.width + run.column * grid.step[1] + grid.first[1];
-    const Sum *v = from + run.at;
-    if constexpr (sizeof(T) == sizeof(Sum)) {
-      if (grid.step[1] == 1) {
-        int i = 0;
-        for (; i + N <= run.count; i += N) store(p + i, load(v + i) + bias);
-        for (; i < run.count; i++) p[i] = v[i] + bias;
-        continue;
-      }
-    }
-    for (int i = 0; i < run.count; i++) p[i * grid.step[1]] = narrow<T>(v[i] + bias);
+    put_run(grid, run.row, run.column, run.count, from + run.at, bias, to);
   }
 }
 
