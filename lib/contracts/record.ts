@@ -2,9 +2,9 @@
  * The machine-made record beside a contract (`encoder.record.json` for `encoder.yaml`): what every obligation was seen to
  * notice, like a snapshot. It holds no date and no duration; `check --update` writes it, `check` compares.
  */
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { GradproofError } from '../errors.js';
+import type { Covers } from './covers.js';
 
 export interface ObligationRecord {
   readonly check: string;
@@ -20,19 +20,13 @@ export interface ContractRecord {
   readonly gradproof: string;
   readonly device: string;
   readonly seed: number;
-  /** Of the contract and its subject: when it changes, what the record says is stale. */
-  readonly covers: string;
+  /** The files that it speaks about: when one changes, what the record says is stale. */
+  readonly covers: Covers;
   readonly obligations: Readonly<Record<string, ObligationRecord>>;
 }
 
 export function recordFile(contract: string): string {
   return contract.replace(/\.ya?ml$/, '') + '.record.json';
-}
-
-export function hashOf(...texts: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const text of texts) hash.update(text.replaceAll('\r\n', '\n')).update('\0');
-  return hash.digest('hex').slice(0, 16);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -43,7 +37,7 @@ function isContractRecord(value: unknown): value is ContractRecord {
   return (
     isRecord(value) &&
     typeof value['contract'] === 'string' &&
-    typeof value['covers'] === 'string' &&
+    isRecord(value['covers']) &&
     isRecord(value['obligations']) &&
     Object.values(value['obligations']).every((entry) => isRecord(entry) && isRecord(entry['mutants']))
   );

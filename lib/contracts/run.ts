@@ -14,7 +14,8 @@ import { manualSeed } from '../ops/generator.js';
 import { state } from '../ops/state.js';
 import { CHECKS, type Check, type Context, type Verdict } from './checks/index.js';
 import { optimizerOption } from './checks/optimizer_option.js';
-import { differences, hashOf, readRecord, recordFile, writeRecord, type ObligationRecord } from './record.js';
+import { changedSince, coversOf } from './covers.js';
+import { differences, readRecord, recordFile, writeRecord, type ObligationRecord } from './record.js';
 import { couldNotRun, type Case, type Outcome, type Problem } from './report/index.js';
 import { readContract, type Contract, type Obligation } from './schema.js';
 
@@ -56,7 +57,7 @@ export async function runContract(file: string, options: RunOptions): Promise<Ou
     return outcome(title, contract.id, [{ id: 'device', problems: [problem], mutants: 0 }], undefined, seconds());
   }
   try {
-    return await run(contract, text, title, options, seconds);
+    return await run(contract, title, options, seconds);
   } catch (error) {
     return couldNotRun('check', title, error, seconds());
   }
@@ -72,13 +73,7 @@ function missingDevice(device: string): string | undefined {
   }
 }
 
-async function run(
-  contract: Contract,
-  text: string,
-  title: string,
-  options: RunOptions,
-  seconds: () => number,
-): Promise<Outcome> {
+async function run(contract: Contract, title: string, options: RunOptions, seconds: () => number): Promise<Outcome> {
   manualSeed(options.seed);
   const path = resolve(dirname(contract.file), contract.subject);
   if (!existsSync(path)) {
@@ -89,7 +84,10 @@ async function run(
   const parts = await subjectOf(loaded, contract.subject).open();
   const recordPath = recordFile(contract.file);
   const kept = options.update ? undefined : readRecord(recordPath);
-  const covers = hashOf(text, readFileSync(path, 'utf8'));
+  const own = contract.obligations.flatMap(({ check }) =>
+    check.startsWith('.') ? [resolve(dirname(contract.file), check)] : [],
+  );
+  const covers = coversOf(contract.file, [path, ...own]);
   const sessions = new Map<string, Session<Module>>();
   const done: { readonly id: string; readonly problems: readonly Problem[]; readonly mutants: number }[] = [];
   const records: Record<string, ObligationRecord> = {};
@@ -104,8 +102,11 @@ async function run(
     const { id, device } = contract;
     writeRecord(recordPath, { contract: id, gradproof: version, device, seed, covers, obligations: records });
   }
+  const changed = kept === undefined ? [] : changedSince(kept.covers, covers);
   const stale =
-    kept !== undefined && kept.covers !== covers ? 'its record is of another text: check --update' : undefined;
+    changed.length === 0
+      ? undefined
+      : `its record is older than ${changed.join(', ')}: gradproof check --update ${title}`;
   return outcome(title, contract.id, done, stale, seconds());
 }
 
