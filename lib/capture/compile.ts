@@ -13,9 +13,9 @@ import { state } from '../ops/state.js';
 import { checked } from './check.js';
 import { assertSameProgram, gradientsDiffer } from './compare.js';
 import { canonicalArgument, flatten, Guard, rebuild } from './guards.js';
-import { operands, plan } from './plan.js';
+import { plan } from './plan.js';
 import { Program } from './program.js';
-import { Recording, where, type Operand } from './record.js';
+import { operands, Recording, where, type Operand } from './record.js';
 import { userLine } from './lines.js';
 
 export interface CompileOptions {
@@ -273,8 +273,8 @@ function capture<R>(
       else hidden.push(leaf);
     }
   }
-  const planned = plan(recording, outputs, args.length);
   const device = deviceOf(recording, args);
+  const planned = plan(recording, outputs, args.length, device);
   const program = new Program(
     planned,
     device,

@@ -1,10 +1,12 @@
 /**
  * From a recording to a plan: which storages are arguments, bound leaves, outputs or arena, and where in the arena each
  * lives. Lifetimes are exact (first write to last read); offsets are chosen largest first, each at the lowest place that
- * is free for its whole life. The plan preserves bits: it moves memory, never mathematics.
+ * is free for its whole life. The plan preserves bits: `rewrite.ts` only takes steps together that give the same ones.
  */
 import type { Storage } from '../tensor/storage.js';
-import type { Instruction, Operand, OperandSlot, Place, Recording } from './record.js';
+import type { Device } from '../native/runtime.js';
+import { operands, type Instruction, type Place, type Recording } from './record.js';
+import { rewrite } from './rewrite.js';
 
 export type SlotKind = 'arena' | 'external' | 'output';
 
@@ -39,23 +41,6 @@ interface Life {
   to: number;
 }
 
-/** Every operand of an instruction; `writes` for outputs and mutated inputs. */
-export function operands(instruction: Instruction): { readonly place: Place; readonly writes: boolean }[] {
-  const { op, inputs, outputs } = instruction;
-  const read = inputs.flatMap((slot, i) =>
-    listOf(slot).map(({ place }) => ({ place, writes: op.mutates.includes(i) })),
-  );
-  return [...read, ...outputs.flatMap((slot) => listOf(slot).map(({ place }) => ({ place, writes: true })))];
-}
-
-export function listOf(slot: OperandSlot): readonly Operand[] {
-  return slot === undefined ? [] : isList(slot) ? slot : [slot];
-}
-
-function isList(slot: Operand | readonly Operand[]): slot is readonly Operand[] {
-  return Array.isArray(slot);
-}
-
 /** Instructions whose results nobody reads and that write nothing outside are dropped. */
 function alive(recording: Recording, outputs: ReadonlySet<number>): Instruction[] {
   const needed = new Set(outputs);
@@ -70,10 +55,12 @@ function alive(recording: Recording, outputs: ReadonlySet<number>): Instruction[
   return kept.reverse();
 }
 
-export function plan(recording: Recording, outputList: readonly number[], argumentCount: number): Plan {
+export function plan(recording: Recording, outputList: readonly number[], argumentCount: number, device: Device): Plan {
   const outputs = [...new Set(outputList)];
   const outputAt = new Map(outputs.map((made, i) => [made, i]));
-  const instructions = alive(recording, new Set(outputs));
+  const kept = new Set(outputs);
+  const { madeBytes } = recording;
+  const instructions = rewrite(alive(recording, kept), madeBytes, kept, device);
   const lives = new Map<number, Life>();
   const leaves = new Map<Storage, number>();
   const written = new Set<number>();
@@ -87,7 +74,7 @@ export function plan(recording: Recording, outputList: readonly number[], argume
       } else if (!outputAt.has(place.index)) {
         const life = lives.get(place.index);
         if (life === undefined)
-          lives.set(place.index, { made: place.index, bytes: recording.madeBytes[place.index] ?? 0, from: i, to: i });
+          lives.set(place.index, { made: place.index, bytes: madeBytes[place.index] ?? 0, from: i, to: i });
         else life.to = i;
       }
     }
@@ -110,11 +97,11 @@ export function plan(recording: Recording, outputList: readonly number[], argume
   const madeSlots = new Map<number, number>();
   for (const [made, at] of outputAt) {
     madeSlots.set(made, slots.length);
-    slots.push({ kind: 'output', at, bytes: recording.madeBytes[made] ?? 0 });
+    slots.push({ kind: 'output', at, bytes: madeBytes[made] ?? 0 });
   }
   for (const [made, at] of offsets) {
     madeSlots.set(made, slots.length);
-    slots.push({ kind: 'arena', at, bytes: recording.madeBytes[made] ?? 0 });
+    slots.push({ kind: 'arena', at, bytes: madeBytes[made] ?? 0 });
   }
   const slotOf = (place: Place): number =>
     place.kind === 'argument'

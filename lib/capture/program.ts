@@ -8,8 +8,9 @@ import { writeHost } from '../tensor/host.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Written } from './check.js';
-import { listOf, operands, type Plan } from './plan.js';
-import { where, type Instruction, type Operand, type Place } from './record.js';
+import type { Plan } from './plan.js';
+import { workOf } from './work.js';
+import { listOf, operands, where, type Instruction, type Operand, type Place } from './record.js';
 
 export interface ProgramMemory {
   /** Bytes of the arena that all intermediate values share. */
@@ -30,6 +31,10 @@ export interface ProfileRow {
   readonly ns: number;
   /** Part of the whole, 0 to 1. */
   readonly share: number;
+  /** Achieved floating-point operations per nanosecond, for products and attention (pairs behind a causal mask not counted). */
+  readonly gflops: number | undefined;
+  /** Achieved bytes per nanosecond, every operand counted once per direction. */
+  readonly gbs: number;
 }
 
 /** A program that nobody can reach gives back its arena, at the next turn of the event loop. */
@@ -165,13 +170,19 @@ export class Program {
     const runs = Math.max(1, times[times.length - 1] ?? 1);
     let total = 0;
     for (let i = 0; i < times.length - 1; i++) total += times[i]!;
-    return this.#plan.instructions.map((instruction, i) => ({
-      op: instruction.op.name,
-      at: instruction.at,
-      shape: shapes(instruction),
-      ns: (times[i] ?? 0) / runs,
-      share: total === 0 ? 0 : (times[i] ?? 0) / total,
-    }));
+    return this.#plan.instructions.map((instruction, i) => {
+      const ns = (times[i] ?? 0) / runs;
+      const { flops, bytes } = workOf(instruction);
+      return {
+        op: instruction.op.name,
+        at: instruction.at,
+        shape: shapes(instruction),
+        ns,
+        share: total === 0 ? 0 : (times[i] ?? 0) / total,
+        gflops: flops === 0 ? undefined : ns === 0 ? 0 : flops / ns,
+        gbs: ns === 0 ? 0 : bytes / ns,
+      };
+    });
   }
 
   /** One line per instruction: results, op, operands, source line. */
@@ -224,7 +235,7 @@ function line(plan: Plan, instruction: Instruction): string {
     .filter(({ name: key }) => instruction.attrs[key] !== undefined)
     .map(({ name: key }) => `${key}=${JSON.stringify(instruction.attrs[key])}`);
   const left = results.length === 0 ? '' : `${results.join(', ')} = `;
-  return `${left}${instruction.op.name}(${[...inputs, ...attrs].join(', ')})  # ${shapes(instruction)}${instruction.at === undefined ? '' : ` ${instruction.at.replace(/^.*\//, '')}`}`;
+  return `${left}${instruction.op.name}(${[...inputs, ...attrs].join(', ')})  # ${shapes(instruction)}${instruction.at === undefined ? '' : ` ${instruction.at.replace(/^.*\//, '')}`}${instruction.notes === undefined ? '' : `; ${instruction.notes.join(', ')}`}`;
 }
 
 /** The blob of lib/native/addon.ts. */

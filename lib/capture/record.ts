@@ -32,6 +32,25 @@ export interface Instruction {
   readonly outputs: readonly OperandSlot[];
   readonly attrs: Attributes;
   readonly at: string | undefined;
+  /** What the planner took together here, or why it did not. */
+  readonly notes?: readonly string[];
+}
+
+/** Every operand of an instruction; `writes` for outputs and mutated inputs. */
+export function operands(instruction: Instruction): { readonly place: Place; readonly writes: boolean }[] {
+  const { op, inputs, outputs } = instruction;
+  const read = inputs.flatMap((slot, i) =>
+    listOf(slot).map(({ place }) => ({ place, writes: op.mutates.includes(i) })),
+  );
+  return [...read, ...outputs.flatMap((slot) => listOf(slot).map(({ place }) => ({ place, writes: true })))];
+}
+
+export function listOf(slot: OperandSlot): readonly Operand[] {
+  return slot === undefined ? [] : isList(slot) ? slot : [slot];
+}
+
+function isList(slot: Operand | readonly Operand[]): slot is readonly Operand[] {
+  return Array.isArray(slot);
 }
 
 /** What the call did to the `.grad` of a leaf, in order of first touch. */

@@ -25,7 +25,7 @@ export const Code = {
 export type Code = (typeof Code)[keyof typeof Code];
 
 /** Flags of a kernel row (GP_KERNEL_*). */
-export const KernelFlag = { Mutates: 1, AnyStride: 2 } as const;
+export const KernelFlag = { Mutates: 1, AnyStride: 2, StridedOutput: 4 } as const;
 
 /** One kernel of a device, as its backend declared it. */
 export interface KernelRow {
@@ -57,7 +57,7 @@ export interface DeviceInfo {
  *   per declared input:  count (0 absent, 1, n for a list); per view: handle, dtype, ndim, offset, shape…, stride…
  *   per declared output: count; per view: handle (0: allocate; otherwise write there), dtype, ndim, offset, shape…, stride…
  *   attrs…               (see gp_call.attrs)
- * Offsets and strides count elements. Every output view is contiguous; one without a handle has offset 0. Of an
+ * Offsets and strides count elements. Every output view is contiguous (in a program it may be strided where the row has StridedOutput); one without a handle has offset 0. Of an
  * attribute that stands in the signature as `name[]` the addon checks the length it carries; other lists it trusts.
  *
  * The answer, written by the addon when `run` returned Code.Ok: the handles of the allocated outputs, in order, from

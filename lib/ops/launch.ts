@@ -23,7 +23,8 @@ export function findRow(op: OpRecord, device: Device, dtype: Meta['dtype']): Ker
   return row;
 }
 
-function acceptsStrides(row: KernelRow, input: number): boolean {
+/** Whether a kernel takes any strides in a declared input. */
+export function acceptsStrides(row: KernelRow, input: number): boolean {
   return (row.flags & KernelFlag.AnyStride) !== 0 || Math.floor(row.strided / 2 ** input) % 2 === 1;
 }
 

@@ -126,7 +126,9 @@ int32_t Decoder::views(bool output, const std::vector<Arity::Kind> &kinds, int32
       if (!read_view(&r, view, &facts))
         return malformed(f->row, "a view's dtype, rank, offset, shape or stride is not one");
       source[total] = name;
-      if ((output || (strided >> i & 1) == 0) && !facts.contiguous)
+      const bool placed = output && !fresh_allowed && (f->row->kernel->flags & GP_KERNEL_STRIDED_OUTPUT) != 0 &&
+                          view->ndim == all[0].ndim;
+      if ((output ? !placed : (strided >> i & 1) == 0) && !facts.contiguous)
         return malformed(f->row,
                          output ? "an output is not contiguous" : "an input that must be contiguous is strided");
       if (output && fresh_allowed && name == 0) {

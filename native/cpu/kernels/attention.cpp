@@ -2,7 +2,9 @@
 // logarithm of each row's sum. Causal blocks above the diagonal are skipped; a key head serves `group` query heads in
 // place. A row whose keys are all masked gives 0, and so do its gradients.
 //
-// Forward tiles are (batch, head, block of queries), backward tiles (batch, key head): every sum has one order.
+// Queries lie in the lanes, so a block of scores is [key][query]: maxima, sums and masks need no step across lanes, and
+// keys and values are read where they stand. Forward tiles are (batch, head, block of queries), backward tiles (batch,
+// key head): every sum has one order. Results may be strided: heads are written side by side where the plan wants them.
 #include "attention_block.h"
 
 namespace gp::GP_ISA {
@@ -12,7 +14,7 @@ constexpr int64_t kBlock = 64;  // queries and keys per block
 
 struct Problem {
   int64_t batch, heads, key_heads, group, t, s, e, ev;
-  int64_t le, lv, ls;  // row lengths in scratch: e, ev and a block of keys, rounded up
+  int64_t le, lv, lq;  // row lengths in scratch: e, ev and a block of queries, rounded up
   double scale;
   bool causal;
 };
@@ -34,41 +36,85 @@ Problem problem_of(const gp_call *call, int q) {
   p.ev = value.shape[3];
   p.le = round_up(p.e, 16);
   p.lv = round_up(p.ev, 16);
-  p.ls = round_up(p.s < kBlock ? p.s : kBlock, 16);
+  p.lq = round_up(least(p.t, kBlock), 16);
   return p;
 }
 
 template <class T>
-GP_FN Matrix<T> matrix(const gp_view &v, int64_t b, int64_t h, int64_t row) {
+GP_FN Matrix<const T> matrix(const gp_view &v, int64_t b, int64_t h, int64_t row) {
   return {data<T>(v) + b * v.stride[0] + h * v.stride[1] + row * v.stride[2], v.stride[2], v.stride[3]};
 }
-
-GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// One row of raw scores becomes scale · score + mask.
 template <class T>
-GP_FN void mask_row(WideOf<T> *s, int64_t cols, WideOf<T> scale, const gp_view *mask, int64_t b, int64_t h, int64_t i,
-                    int64_t j) {
-  using V = Compute<T>;
-  if (mask == nullptr) {
-    each_vector<V>(cols, [&](int64_t c, int64_t k) { put(s + c, get<V>(s + c, k) * V(scale), k); });
-    return;
-  }
-  const int64_t at = b * mask->stride[0] + h * mask->stride[1] + i * mask->stride[2] + j * mask->stride[3];
-  const int64_t step = mask->stride[3];
-  if (mask->dtype == GP_BOOL) {
-    const uint8_t *m = data<uint8_t>(*mask) + at;
-    for (int64_t c = 0; c < cols; c++) s[c] = m[c * step] ? s[c] * scale : -static_cast<WideOf<T>>(__builtin_inff());
-  } else {
-    const T *m = data<T>(*mask) + at;
-    for (int64_t c = 0; c < cols; c++) s[c] = s[c] * scale + widen(m[c * step]);
-  }
+GP_FN Matrix<T> result(const gp_view &v, int64_t b, int64_t h, int64_t row) {
+  return {data<T>(v) + b * v.stride[0] + h * v.stride[1] + row * v.stride[2], v.stride[2], v.stride[3]};
+}
+template <class W>
+GP_FN Matrix<const W> turned(const Matrix<const W> &m) {
+  return {m.data, m.col, m.row};
 }
 
-// Columns of the block at key j that query i may see.
-GP_FN int64_t visible(const Problem &p, int64_t i, int64_t j, int64_t cols) {
-  const int64_t n = p.causal ? least(cols, i - j + 1) : cols;
-  return n < 0 ? 0 : n;
+// The same values in the wide type, rows one after the other: where they stand if they do so already. Rows of several
+// heads side by side are copied: they lie a multiple of a few lines apart and would evict each other from L1.
+template <class T>
+GP_FN Matrix<const WideOf<T>> dense(const Matrix<const T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld) {
+  if constexpr (sizeof(T) == sizeof(WideOf<T>)) {
+    if (m.col == 1 && m.row == n && n % Compute<T>::lanes == 0) return m;
+  }
+  pack(m, rows, n, to, ld);
+  return {to, ld, 1};
+}
+
+// One block of scores: queries from i, keys from j.
+template <class V>
+struct Scores {
+  int64_t i, j, rows, cols, lanes;  // lanes: rows, rounded up to whole vectors
+  bool causal;
+  Scores(const Problem &p, int64_t i0, int64_t j0)
+      : i(i0), j(j0), rows(least(kBlock, p.t - i0)), cols(least(kBlock, p.s - j0)), lanes(round_up(rows, V::lanes)),
+        causal(p.causal) {}
+  // The first vector of queries in which somebody sees key c.
+  GP_FN int64_t first_lane(int64_t c) const {
+    return !causal ? 0 : least(lanes, most(0, j + c - i) / V::lanes * V::lanes);
+  }
+  // Keys that some query before `lane` sees.
+  GP_FN int64_t keys_before(int64_t lane) const { return !causal ? cols : least(cols, most(0, i + lane - j)); }
+  // Keys that query `lane` sees.
+  GP_FN int64_t keys_of(int64_t lane) const { return keys_before(lane + 1); }
+  // The end of the panel of vectors that `lane` is in.
+  GP_FN int64_t panel_end(int64_t lane) const {
+    constexpr int64_t kWide = kPanel * V::lanes;
+    return least(lanes, (lane / kWide + 1) * kWide);
+  }
+  // v in the queries of vector `lane` that see key c, else `other`.
+  GP_FN V seen(int64_t lane, int64_t c, V v, V other) const {
+    const int64_t blind = causal ? j + c - i - lane : 0;
+    return blind <= 0 ? v : first(other, least(blind, V::lanes), v);
+  }
+};
+
+// Raw scores become scale · score + mask.
+template <class T, class V>
+void mask_scores(const Problem &p, const Scores<V> &x, const gp_view *mask, int64_t b, int64_t h, WideOf<T> *s) {
+  using W = WideOf<T>;
+  const W scale = static_cast<W>(p.scale);
+  for (int64_t c = 0; c < x.cols; c++) {
+    W *row = s + c * p.lq;
+    const int64_t q0 = x.first_lane(c);
+    if (mask == nullptr) {
+      for (int64_t q = q0; q < x.rows; q++) row[q] *= scale;
+      continue;
+    }
+    const int64_t at = b * mask->stride[0] + h * mask->stride[1] + x.i * mask->stride[2] + (x.j + c) * mask->stride[3];
+    const int64_t step = mask->stride[2];
+    if (mask->dtype == GP_BOOL) {
+      const uint8_t *m = data<uint8_t>(*mask) + at;
+      for (int64_t q = q0; q < x.rows; q++)
+        row[q] = m[q * step] ? row[q] * scale : -static_cast<W>(__builtin_inff());
+    } else {
+      const T *m = data<T>(*mask) + at;
+      for (int64_t q = q0; q < x.rows; q++) row[q] = row[q] * scale + widen(m[q * step]);
+    }
+  }
 }
 
 // Runs body(head, scratch of this thread) for each of `count` heads (or blocks of one) of `work` multiply-adds; small
@@ -94,34 +140,46 @@ size_t wide_bytes(const gp_view &v) { return v.dtype == GP_F64 ? sizeof(double) 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 size_t forward_scratch(const Problem &p) {
-  return static_cast<size_t>(kBlock * p.le + p.e * p.ls + 2 * kBlock * p.lv + kBlock * p.ls + 2 * kBlock);
+  return static_cast<size_t>((p.e + p.ev + kBlock + 2) * p.lq + kBlock * (p.le + p.lv));
 }
 
 size_t forward_workspace(const gp_call *call) {
   return forward_scratch(problem_of(call, 0)) * static_cast<size_t>(thread_count()) * wide_bytes(in(call, 0));
 }
 
-// Online softmax of one row of a block: `cols` scores become weights relative to the new maximum.
+// Online softmax of a block: scores become weights relative to each query's new maximum; what earlier blocks left in
+// sum and o [ev][query] fades accordingly.
 template <class V, class W>
-GP_FN void soften(W *scores, int64_t cols, W *max, W *sum, W *o, int64_t lv) {
-  const W m = row_max<V>(scores, cols), now = m > *max || m != m ? m : *max;
-  if (now == -static_cast<W>(__builtin_inff())) {
-    memset(scores, 0, static_cast<size_t>(cols) * sizeof(W));
-    return;
+GP_FN void soften(const Problem &p, const Scores<V> &x, W scale, W *s, W *max, W *sum, W *o) {
+  const V low(-static_cast<W>(__builtin_inff())), factor(scale);
+  for (int64_t lane = 0; lane < x.lanes; lane += V::lanes) {
+    const int64_t seen = x.keys_before(lane + V::lanes), by_all = least(seen, x.keys_of(lane));
+    const int64_t depth = x.keys_before(x.panel_end(lane));
+    W *at = s + lane;
+    V top[4] = {low, low, low, low};
+    int64_t c = 0;
+    for (; c + 4 <= by_all; c += 4)
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; k++) top[k] = max_nan(top[k], load<V>(at + (c + k) * p.lq));
+    for (; c < seen; c++) top[0] = max_nan(top[0], x.seen(lane, c, load<V>(at + c * p.lq), low));
+    const V m = max_nan(max_nan(top[0], top[1]), max_nan(top[2], top[3])) * factor;
+    const V old = load<V>(max + lane), now = max_nan(old, m), shift = select(now == low, V(0), now);
+    V total(0);
+    for (c = 0; c < seen; c++) {
+      V w = exp_(fma_(load<V>(at + c * p.lq), factor, -shift));
+      if (c >= by_all) w = x.seen(lane, c, w, V(0));
+      store(at + c * p.lq, w);
+      total = total + w;
+    }
+    for (; c < depth; c++) store(at + c * p.lq, V(0));
+    if (x.j > 0) {
+      const V fade = exp_(old - shift);
+      total = fma_(load<V>(sum + lane), fade, total);
+      for (int64_t r = 0; r < p.ev; r++) store(o + r * p.lq + lane, load<V>(o + r * p.lq + lane) * fade);
+    }
+    store(sum + lane, total);
+    store(max + lane, now);
   }
-  const V shift(now);
-  const W total = row_sum<V>(cols, [&](int64_t i, int64_t k) {
-    V w = exp_(get<V>(scores + i, k) - shift);
-    put(scores + i, w, k);
-    return w;
-  });
-  if (now != *max) {
-    const W fade = exp_one(*max - now);
-    *sum *= fade;
-    each_vector<V>(lv, [&](int64_t i, int64_t k) { put(o + i, get<V>(o + i, k) * V(fade), k); });
-  }
-  *sum += total;
-  *max = now;
 }
 
 template <class T>
@@ -129,38 +187,36 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
                   WideOf<T> *scratch) {
   using V = Compute<T>;
   using W = WideOf<T>;
-  const int64_t rows = least(kBlock, p.t - i0), hk = h / p.group;
-  W *q = scratch, *kt = q + kBlock * p.le, *v = kt + p.e * p.ls, *o = v + kBlock * p.lv, *s = o + kBlock * p.lv;
-  W *max = s + kBlock * p.ls, *sum = max + kBlock;
-  pack(matrix<T>(in(call, 0), b, h, i0), rows, p.e, q, p.le);
-  memset(o, 0, static_cast<size_t>(rows * p.lv) * sizeof(W));
-  for (int64_t r = 0; r < rows; r++) {
+  const int64_t rows = least(kBlock, p.t - i0), lanes = round_up(rows, V::lanes), hk = h / p.group;
+  W *qt = scratch, *o = qt + p.e * p.lq, *s = o + p.ev * p.lq, *max = s + kBlock * p.lq, *sum = max + p.lq;
+  W *kw = sum + p.lq, *vw = kw + kBlock * p.le;
+  pack_transposed(matrix<T>(in(call, 0), b, h, i0), rows, p.e, qt, p.lq);
+  for (int64_t r = 0; r < lanes; r++) {
     max[r] = -static_cast<W>(__builtin_inff());
     sum[r] = 0;
   }
+  if (p.s == 0) memset(o, 0, static_cast<size_t>(p.ev * p.lq) * sizeof(W));
   const int64_t end = p.causal ? least(p.s, i0 + rows) : p.s;
   for (int64_t j0 = 0; j0 < end; j0 += kBlock) {
-    const int64_t cols = least(kBlock, p.s - j0);
-    pack_transposed(matrix<T>(in(call, 1), b, hk, j0), cols, p.e, kt, p.ls);
-    pack(matrix<T>(in(call, 2), b, hk, j0), cols, p.ev, v, p.lv);
-    product<V, true>(q, p.le, 1, kt, p.ls, s, p.ls, rows, round_up(cols, 16), p.e);
-    for (int64_t r = 0; r < rows; r++) {
-      W *row = s + r * p.ls;
-      const int64_t seen = visible(p, i0 + r, j0, cols);
-      mask_row<T>(row, seen, static_cast<W>(p.scale), mask, b, h, i0 + r, j0);
-      soften<V>(row, seen, max + r, sum + r, o + r * p.lv, p.lv);
-      for (int64_t c = seen; c < cols; c++) row[c] = 0;
-    }
-    product<V>(s, p.ls, 1, v, p.lv, o, p.lv, rows, p.lv, cols);
+    const Scores<V> x(p, i0, j0);
+    const Matrix<const W> k = dense<T>(matrix<T>(in(call, 1), b, hk, j0), x.cols, p.e, kw, p.le);
+    const Matrix<const W> v = dense<T>(matrix<T>(in(call, 2), b, hk, j0), x.cols, p.ev, vw, p.lv);
+    product_from<V>(k, qt, p.lq, s, p.lq, x.cols, lanes, p.e, [&](int64_t c) { return x.first_lane(c); });
+    const bool plain = mask == nullptr && p.scale > 0;
+    if (!plain) mask_scores<T>(p, x, mask, b, h, s);
+    soften<V, W>(p, x, plain ? static_cast<W>(p.scale) : W(1), s, max, sum, o);
+    product_head<V>(j0 == 0, turned(v), s, p.lq, o, p.lq, p.ev, lanes, [&](int64_t q) { return x.keys_before(q); });
   }
-  T *y = data<T>(out(call, 0)) + ((b * p.heads + h) * p.t + i0) * p.ev;
-  W *lse = data<W>(out(call, 1)) + (b * p.heads + h) * p.t + i0;
-  for (int64_t r = 0; r < rows; r++) {
-    const V inverse(sum[r] == W(0) ? W(0) : W(1) / sum[r]);
-    each_vector<V>(p.ev,
-                   [&](int64_t i, int64_t k) { put(y + r * p.ev + i, get<V>(o + r * p.lv + i, k) * inverse, k); });
-    lse[r] = sum[r] == W(0) ? max[r] : max[r] + log_one(sum[r]);
+  alignas(64) W lse[kBlock];
+  for (int64_t q = 0; q < lanes; q += V::lanes) {
+    const V total = load<V>(sum + q), top = load<V>(max + q);
+    const auto empty = total == V(0);
+    const V inverse = select(empty, V(0), V(1) / total);
+    store(lse + q, select(empty, top, top + log_(total)));
+    for (int64_t r = 0; r < p.ev; r++) store(o + r * p.lq + q, load<V>(o + r * p.lq + q) * inverse);
   }
+  unpack_transposed(o, p.lq, result<T>(out(call, 0), b, h, i0), rows, p.ev);
+  memcpy(data<W>(out(call, 1)) + (b * p.heads + h) * p.t + i0, lse, static_cast<size_t>(rows) * sizeof(W));
 }
 
 int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -185,18 +241,13 @@ int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
 enum Input { kDy, kQuery, kKey, kValue, kMask, kY, kLse };
 
 size_t backward_scratch(const Problem &p) {
-  const int64_t keys = (p.e + p.ev) * p.ls + 2 * kBlock * p.le + kBlock * p.lv;  // Kᵀ, Vᵀ, K, dK, dV
-  const int64_t queries = kBlock * p.le + kBlock * p.lv + 2 * kBlock * p.ls;     // Q, dO, S, dP
-  return static_cast<size_t>(keys + queries + p.group * p.t * (p.le + 1));       // dQ, rowsum(dO O)
+  const int64_t blocks = (p.t + kBlock - 1) / kBlock;
+  const int64_t lanes = p.e + 2 * p.ev + 2 * kBlock + p.group * blocks * (p.e + 1);  // Qᵀ, dOᵀ, Oᵀ, S, dP, dQᵀ, rowsum
+  return static_cast<size_t>(lanes * p.lq + 3 * kBlock * (p.le + p.lv));              // Q, dO, K, V, dK, dV
 }
 
 size_t backward_workspace(const gp_call *call) {
   return backward_scratch(problem_of(call, kQuery)) * static_cast<size_t>(thread_count()) * wide_bytes(in(call, kDy));
-}
-
-template <class T>
-GP_FN T *output(const gp_call *call, int i) {
-  return numel(out(call, i)) > 0 ? data<T>(out(call, i)) : nullptr;
 }
 
 template <class T>
@@ -206,96 +257,132 @@ struct Backward {
   const gp_call *call;
   const Problem &p;
   const gp_view *mask;
-  T *dq_out, *dk_out, *dv_out, *dmask_out;
+  bool wants[4];  // dquery, dkey, dvalue, dmask
   int64_t b, hk;
-  W *kt, *vt, *k, *dk, *dv, *q, *dy, *s, *dp, *dq, *dot;
+  W *qt, *dyt, *yt, *s, *dp, *q, *dy, *kw, *vw, *dk, *dv, *dqt, *dot;
 
   Backward(const gp_call *c, const Problem &problem, int64_t batch, int64_t key_head, W *scratch)
       : call(c), p(problem), mask(has(c, kMask) ? &in(c, kMask) : nullptr), b(batch), hk(key_head) {
-    dq_out = output<T>(call, 0);
-    dk_out = output<T>(call, 1);
-    dv_out = output<T>(call, 2);
-    dmask_out = output<T>(call, 3);
+    for (int i = 0; i < 4; i++) wants[i] = numel(out(call, i)) > 0;
     auto take = [&](int64_t n) {
       W *at = scratch;
       scratch += n;
       return at;
     };
-    kt = take(p.e * p.ls), vt = take(p.ev * p.ls), k = take(kBlock * p.le), dk = take(kBlock * p.le);
-    dv = take(kBlock * p.lv), q = take(kBlock * p.le), dy = take(kBlock * p.lv), s = take(kBlock * p.ls);
-    dp = take(kBlock * p.ls), dq = take(p.group * p.t * p.le), dot = take(p.group * p.t);
+    const int64_t blocks = (p.t + kBlock - 1) / kBlock;
+    qt = take(p.e * p.lq), dyt = take(p.ev * p.lq), yt = take(p.ev * p.lq), s = take(kBlock * p.lq);
+    dp = take(kBlock * p.lq), q = take(kBlock * p.le), dy = take(kBlock * p.lv), kw = take(kBlock * p.le);
+    vw = take(kBlock * p.lv), dk = take(kBlock * p.le), dv = take(kBlock * p.lv);
+    dqt = take(p.group * blocks * p.e * p.lq), dot = take(p.group * blocks * p.lq);
   }
 
-  int64_t row_of(int64_t g, int64_t i) const { return (b * p.heads + hk * p.group + g) * p.t + i; }
+  // The part of dQᵀ [e][query] and of rowsum(dO O) that belongs to a block of queries.
+  int64_t block_of(int64_t g, int64_t i) const { return g * ((p.t + kBlock - 1) / kBlock) + i / kBlock; }
 
   void run() {
-    memset(dq, 0, static_cast<size_t>(p.group * p.t * p.le) * sizeof(W));
-    for (int64_t g = 0; g < p.group; g++) prepare(g);
     for (int64_t j = 0; j < p.s; j += kBlock) keys(j);
-    if (dq_out == nullptr) return;
-    for (int64_t i = 0; i < p.group * p.t; i++) unpack(dq + i * p.le, dq_out + (row_of(0, 0) + i) * p.e, p.e);
-  }
-
-  static void unpack(const W *from, T *to, int64_t n) {
-    each_vector<V>(n, [&](int64_t i, int64_t c) { put(to + i, get<V>(from + i, c), c); });
-  }
-
-  void prepare(int64_t g) {
-    const T *y = data<T>(in(call, kY)) + row_of(g, 0) * p.ev;
-    for (int64_t i = 0; i < p.t; i++) {
-      pack(matrix<T>(in(call, kDy), b, hk * p.group + g, i), 1, p.ev, dy, p.lv);
-      dot[g * p.t + i] =
-          row_sum<V>(p.ev, [&](int64_t c, int64_t n) { return get<V>(dy + c, n) * get<V>(y + i * p.ev + c, n); });
-    }
-    if (dmask_out != nullptr) memset(dmask_out + row_of(g, 0) * p.s, 0, static_cast<size_t>(p.t * p.s) * sizeof(T));
+    if (!wants[0]) return;
+    if (p.s == 0) memset(dqt, 0, static_cast<size_t>(block_of(p.group, 0) * p.e * p.lq) * sizeof(W));
+    for (int64_t g = 0; g < p.group; g++)
+      for (int64_t i = 0; i < p.t; i += kBlock)
+        unpack_transposed(dqt + block_of(g, i) * p.e * p.lq, p.lq, result<T>(out(call, 0), b, hk * p.group + g, i),
+                          least(kBlock, p.t - i), p.e);
   }
 
   void keys(int64_t j) {
     const int64_t cols = least(kBlock, p.s - j);
-    const Matrix<T> key = matrix<T>(in(call, kKey), b, hk, j), value = matrix<T>(in(call, kValue), b, hk, j);
-    pack_transposed(key, cols, p.e, kt, p.ls);
-    pack_transposed(value, cols, p.ev, vt, p.ls);
-    pack(key, cols, p.e, k, p.le);
+    const Matrix<const W> k = dense<T>(matrix<T>(in(call, kKey), b, hk, j), cols, p.e, kw, p.le);
+    const Matrix<const W> v = dense<T>(matrix<T>(in(call, kValue), b, hk, j), cols, p.ev, vw, p.lv);
     memset(dk, 0, static_cast<size_t>(cols * p.le) * sizeof(W));
     memset(dv, 0, static_cast<size_t>(cols * p.lv) * sizeof(W));
     for (int64_t g = 0; g < p.group; g++) {
-      for (int64_t i = p.causal ? j / kBlock * kBlock : 0; i < p.t; i += kBlock) block(g, i, j, cols);
+      for (int64_t i = 0; i < p.t; i += kBlock) {
+        const Scores<V> x(p, i, j);
+        if (x.keys_before(x.lanes) > 0) {
+          block(x, g, k, v);
+        } else if (wants[3]) {
+          each_pair(x, g, [](T *dm, int64_t, int64_t) { *dm = narrow<T>(W(0)); });
+        }
+      }
     }
-    for (int64_t c = 0; c < cols; c++) {
-      const int64_t row = (b * p.key_heads + hk) * p.s + j + c;
-      if (dk_out != nullptr) unpack(dk + c * p.le, dk_out + row * p.e, p.e);
-      if (dv_out != nullptr) unpack(dv + c * p.lv, dv_out + row * p.ev, p.ev);
+    if (wants[1]) unpack(dk, p.le, result<T>(out(call, 1), b, hk, j), cols, p.e);
+    if (wants[2]) unpack(dv, p.lv, result<T>(out(call, 2), b, hk, j), cols, p.ev);
+  }
+
+  // f(element of dmask, query, key) over a block.
+  template <class F>
+  void each_pair(const Scores<V> &x, int64_t g, F f) const {
+    const Matrix<T> m = result<T>(out(call, 3), b, hk * p.group + g, x.i);
+    for (int64_t r = 0; r < x.rows; r++)
+      for (int64_t c = 0; c < x.cols; c++) f(m.data + r * m.row + (x.j + c) * m.col, r, c);
+  }
+
+  void block(const Scores<V> &x, int64_t g, const Matrix<const W> &k, const Matrix<const W> &v) {
+    const int64_t h = hk * p.group + g;
+    const Matrix<const T> query = matrix<T>(in(call, kQuery), b, h, x.i), grad = matrix<T>(in(call, kDy), b, h, x.i);
+    W *mean = dot + block_of(g, x.i) * p.lq;
+    pack_transposed(query, x.rows, p.e, qt, p.lq);
+    pack_transposed(grad, x.rows, p.ev, dyt, p.lq);
+    if (x.j == 0) {
+      pack_transposed(matrix<T>(in(call, kY), b, h, x.i), x.rows, p.ev, yt, p.lq);
+      for (int64_t lane = 0; lane < x.lanes; lane += V::lanes) {
+        V sum(0);
+        for (int64_t r = 0; r < p.ev; r++)
+          sum = fma_(load<V>(dyt + r * p.lq + lane), load<V>(yt + r * p.lq + lane), sum);
+        store(mean + lane, sum);
+      }
+    }
+    auto from = [&](int64_t c) { return x.first_lane(c); };
+    auto end = [&](int64_t lane) { return x.keys_before(lane); };
+    product_from<V>(k, qt, p.lq, s, p.lq, x.cols, x.lanes, p.e, from);
+    product_from<V>(v, dyt, p.lq, dp, p.lq, x.cols, x.lanes, p.ev, from);
+    if (mask != nullptr) mask_scores<T>(p, x, mask, b, h, s);
+    const W *lse = data<W>(in(call, kLse)) + (b * p.heads + h) * p.t + x.i, scale = static_cast<W>(p.scale);
+    weigh(x, mask == nullptr ? scale : W(1), wants[3] ? W(1) : scale, lse, mean);
+    if (wants[3]) {
+      each_pair(x, g, [&](T *dm, int64_t r, int64_t c) {
+        *dm = narrow<T>(r < x.first_lane(c) ? W(0) : dp[c * p.lq + r]);
+      });
+      scale_gradients(x);
+    }
+    const Matrix<const W> weights{s, p.lq, 1}, scores{dp, p.lq, 1};
+    if (wants[2]) {
+      const Matrix<const W> rows = dense<T>(grad, x.rows, p.ev, dy, p.lv);
+      product_tail<V>(weights, rows.data, rows.row, dv, p.lv, x.cols, round_up(p.ev, V::lanes), x.rows, from);
+    }
+    if (wants[1]) {
+      const Matrix<const W> rows = dense<T>(query, x.rows, p.e, q, p.le);
+      product_tail<V>(scores, rows.data, rows.row, dk, p.le, x.cols, round_up(p.e, V::lanes), x.rows, from);
+    }
+    if (wants[0])
+      product_head<V>(x.j == 0, turned(k), dp, p.lq, dqt + block_of(g, x.i) * p.e * p.lq, p.lq, p.e, x.lanes, end);
+  }
+
+  // s: scores become weights; dp: gradients of weights become after · dM. Both are zero where the products read but nobody sees.
+  void weigh(const Scores<V> &x, W scale, W after, const W *lse, const W *mean) {
+    const V factor(scale), factor_after(after), low(-static_cast<W>(__builtin_inff()));
+    for (int64_t c = 0; c < x.cols; c++) {
+      W *w = s + c * p.lq, *d = dp + c * p.lq;
+      const int64_t start = x.first_lane(c), panel = start / (kPanel * V::lanes) * (kPanel * V::lanes);
+      for (int64_t lane = least(panel, x.first_lane(c / kStrip * kStrip)); lane < start; lane += V::lanes) {
+        store(w + lane, V(0));
+        store(d + lane, V(0));
+      }
+      for (int64_t lane = start; lane < x.lanes; lane += V::lanes) {
+        const V shift = get<V>(lse + lane, least(V::lanes, x.rows - lane));
+        V weight = exp_(fma_(load<V>(w + lane), factor, -shift));
+        weight = x.seen(lane, c, select(shift == low, V(0), weight), V(0));
+        store(w + lane, weight);
+        store(d + lane, weight * (load<V>(d + lane) - load<V>(mean + lane)) * factor_after);
+      }
     }
   }
 
-  void block(int64_t g, int64_t i, int64_t j, int64_t cols) {
-    const int64_t rows = least(kBlock, p.t - i), h = hk * p.group + g, wide = round_up(cols, 16);
-    const W *lse = data<W>(in(call, kLse)) + row_of(g, i), scale = static_cast<W>(p.scale);
-    pack(matrix<T>(in(call, kQuery), b, h, i), rows, p.e, q, p.le);
-    pack(matrix<T>(in(call, kDy), b, h, i), rows, p.ev, dy, p.lv);
-    product<V, true>(q, p.le, 1, kt, p.ls, s, p.ls, rows, wide, p.e);
-    product<V, true>(dy, p.lv, 1, vt, p.ls, dp, p.ls, rows, wide, p.ev);
-    for (int64_t r = 0; r < rows; r++) {
-      W *w = s + r * p.ls;
-      const bool empty = lse[r] == -static_cast<W>(__builtin_inff());
-      const int64_t seen = empty ? 0 : visible(p, i + r, j, cols);
-      mask_row<T>(w, seen, scale, mask, b, h, i + r, j);
-      const V shift(lse[r]);
-      each_vector<V>(seen, [&](int64_t c, int64_t n) { put(w + c, exp_(get<V>(w + c, n) - shift), n); });
-      for (int64_t c = seen; c < cols; c++) w[c] = 0;
-    }
-    if (dv_out != nullptr) product<V>(s, 1, p.ls, dy, p.lv, dv, p.lv, cols, p.lv, rows);
-    for (int64_t r = 0; r < rows; r++) {
-      W *w = s + r * p.ls, *d = dp + r * p.ls;
-      const V mean(dot[g * p.t + i + r]);
-      each_vector<V>(cols, [&](int64_t c, int64_t n) {
-        V m = get<V>(w + c, n) * (get<V>(d + c, n) - mean);
-        if (dmask_out != nullptr) put(dmask_out + row_of(g, i + r) * p.s + j + c, m, n);
-        put(w + c, m * V(scale), n);
-      });
-    }
-    if (dq_out != nullptr) product<V>(s, p.ls, 1, k, p.le, dq + (g * p.t + i) * p.le, p.le, rows, p.le, cols);
-    if (dk_out != nullptr) product<V>(s, 1, p.ls, q, p.le, dk, p.le, cols, p.le, rows);
+  void scale_gradients(const Scores<V> &x) {
+    const V factor(static_cast<W>(p.scale));
+    for (int64_t c = 0; c < x.cols; c++)
+      for (int64_t lane = x.first_lane(c); lane < x.lanes; lane += V::lanes)
+        store(dp + c * p.lq + lane, load<V>(dp + c * p.lq + lane) * factor);
   }
 };
 
@@ -311,16 +398,16 @@ int32_t attention_backward(gp_context *, const gp_kernel *, const gp_call *call)
 }
 
 constexpr uint64_t kForwardStrided = 0b1111;      // query key value attnMask
-constexpr uint64_t kBackwardStrided = 0b0011111;  // dy query key value attnMask; y and lse arrive contiguous
+constexpr uint64_t kBackwardStrided = 0b0111111;  // dy query key value attnMask y; lse arrives contiguous
 
 }  // namespace
 
 GP_ROWS(attention) = {
-    {"scaled_dot_product_attention", "query key value attnMask? -> y | lse ; isCausal scale enableGqa", kFloats, 0,
-     kForwardStrided, forward_workspace, attention},
+    {"scaled_dot_product_attention", "query key value attnMask? -> y | lse ; isCausal scale enableGqa", kFloats,
+     GP_KERNEL_STRIDED_OUTPUT, kForwardStrided, forward_workspace, attention},
     {"scaled_dot_product_attention_backward",
-     "dy query key value attnMask? y lse -> dquery dkey dvalue dmask ; isCausal scale enableGqa wants", kFloats, 0,
-     kBackwardStrided, backward_workspace, attention_backward},
+     "dy query key value attnMask? y lse -> dquery dkey dvalue dmask ; isCausal scale enableGqa wants", kFloats,
+     GP_KERNEL_STRIDED_OUTPUT, kBackwardStrided, backward_workspace, attention_backward},
     {},
 };
 

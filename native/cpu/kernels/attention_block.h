@@ -1,4 +1,5 @@
-// The dense blocks that attention is made of: small products of wide matrices in scratch memory.
+// The dense blocks that attention is made of: small products whose left operand is read where it stands, one element at
+// a time, and whose right operand and result are vectors.
 #pragma once
 #include "../simd/transpose.h"
 #include "rows.h"
@@ -6,13 +7,43 @@
 namespace gp::GP_ISA {
 namespace {
 
-GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+constexpr int kStrip = 8;                       // rows of a product's result that share registers
+constexpr int kPanel = kLanes == 16 ? 2 : 1;    // its vectors
+constexpr int kShort = kLanes == 16 ? 4 : 2;    // rows of the strips that are left over
 
-// R rows by P vectors of C += A · B, or with Fresh C = A · B; element (i, k) of A stands at a[i * ai + k * ak]. One
-// ascending chain of multiply-adds per element, whatever R and P.
-template <bool Fresh, class V, int R, int P>
-GP_FN void product_tile(const typename V::Scalar *a, int64_t ai, int64_t ak, const typename V::Scalar *b, int64_t ldb,
-                        typename V::Scalar *c, int64_t ldc, int64_t depth) {
+GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+GP_FN int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// In assembly, because the compiler otherwise folds the broadcast into every fma of the row and doubles the loads.
+#if defined(__AVX512F__)
+GP_FN VecF repeat(const float *p) {
+  __m512 r;
+  asm("vbroadcastss %1, %0" : "=v"(r) : "m"(*p));
+  return VecF::of((VecF::Raw)r);
+}
+GP_FN VecD repeat(const double *p) {
+  __m512d r;
+  asm("vbroadcastsd %1, %0" : "=v"(r) : "m"(*p));
+  return VecD::of((VecD::Raw)r);
+}
+#else
+GP_FN VecF repeat(const float *p) { return VecF(*p); }
+GP_FN VecD repeat(const double *p) { return VecD(*p); }
+#endif
+
+// A matrix in memory: element (i, j) at data[i * row + j * col].
+template <class T>
+struct Matrix {
+  T *data;
+  int64_t row, col;
+  GP_FN Matrix rows_from(int64_t i) const { return {data + i * row, row, col}; }
+};
+
+// R rows by P vectors of C += A · B, or with Fresh C = A · B. One ascending chain of multiply-adds per element, whatever
+// R and P.
+template <bool Fresh, class V, int R, int P, class W>
+GP_FN void product_tile(const W *a, int64_t ai, int64_t ak, const W *b, int64_t ldb, W *c, int64_t ldc, int64_t depth) {
   V acc[R][P];
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
@@ -22,13 +53,15 @@ GP_FN void product_tile(const typename V::Scalar *a, int64_t ai, int64_t ak, con
   for (int64_t k = 0; k < depth; k++) {
     V row[P];
 #pragma GCC unroll 4
-    for (int p = 0; p < P; p++) row[p] = load<V>(b + k * ldb + p * V::lanes);
+    for (int p = 0; p < P; p++) row[p] = load<V>(b + p * V::lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++) {
-      const V x(a[r * ai + k * ak]);
+      const V x = repeat(a + r * ai);
 #pragma GCC unroll 4
       for (int p = 0; p < P; p++) acc[r][p] = fma_(x, row[p], acc[r][p]);
     }
+    a += ak;
+    b += ldb;
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++) {
@@ -37,36 +70,65 @@ GP_FN void product_tile(const typename V::Scalar *a, int64_t ai, int64_t ak, con
   }
 }
 
-template <bool Fresh, class V, int P>
-GP_FN void product_columns(const typename V::Scalar *a, int64_t ai, int64_t ak, const typename V::Scalar *b,
-                           int64_t ldb, typename V::Scalar *c, int64_t ldc, int64_t m, int64_t depth) {
-  constexpr int R = kLanes == 16 ? 8 : 4;
+// `rows` rows (at most kStrip) by the columns [j0, j1), multiples of V::lanes.
+template <bool Fresh, class V, class W>
+GP_FN void product_strip(const W *a, int64_t ai, int64_t ak, const W *b, int64_t ldb, W *c, int64_t ldc, int64_t rows,
+                         int64_t j0, int64_t j1, int64_t depth) {
+  auto columns = [&](auto height, int64_t i) __attribute__((always_inline)) {
+    constexpr int R = decltype(height)::value;
+    int64_t j = j0;
+    for (; j + kPanel * V::lanes <= j1; j += kPanel * V::lanes)
+      product_tile<Fresh, V, R, kPanel>(a + i * ai, ai, ak, b + j, ldb, c + i * ldc + j, ldc, depth);
+    for (; j < j1; j += V::lanes)
+      product_tile<Fresh, V, R, 1>(a + i * ai, ai, ak, b + j, ldb, c + i * ldc + j, ldc, depth);
+  };
+  if (rows == kStrip) return columns(std::integral_constant<int, kStrip>{}, 0);
   int64_t i = 0;
-  for (; i + R <= m; i += R) product_tile<Fresh, V, R, P>(a + i * ai, ai, ak, b, ldb, c + i * ldc, ldc, depth);
-  for (; i < m; i++) product_tile<Fresh, V, 1, P>(a + i * ai, ai, ak, b, ldb, c + i * ldc, ldc, depth);
+  for (; i + kShort <= rows; i += kShort) columns(std::integral_constant<int, kShort>{}, i);
+  for (; i < rows; i++) columns(std::integral_constant<int, 1>{}, i);
 }
 
-// C[m, n] += A[m, depth] · B[depth, n], or with Fresh C = A · B; n is a multiple of V::lanes.
-template <class V, bool Fresh = false>
-__attribute__((noinline)) void product(const typename V::Scalar *a, int64_t ai, int64_t ak, const typename V::Scalar *b,
-                                       int64_t ldb, typename V::Scalar *c, int64_t ldc, int64_t m, int64_t n,
-                                       int64_t depth) {
-  int64_t j = 0;
-  for (; j + 2 * V::lanes <= n; j += 2 * V::lanes)
-    product_columns<Fresh, V, 2>(a, ai, ak, b + j, ldb, c + j, ldc, m, depth);
-  if (j < n) product_columns<Fresh, V, 1>(a, ai, ak, b + j, ldb, c + j, ldc, m, depth);
+// C[m, j0(i) … n) = A · B for strips i of kStrip rows. A's element (i, k) stands at a(i, k).
+template <class V, class W, class From>
+__attribute__((noinline)) void product_from(const Matrix<const W> &a, const W *b, int64_t ldb, W *c, int64_t ldc,
+                                            int64_t m, int64_t n, int64_t depth, From from) {
+  for (int64_t i = 0; i < m; i += kStrip)
+    product_strip<true, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, least(kStrip, m - i), from(i), n,
+                           depth);
 }
 
-// A matrix of a view: rows and columns at any strides.
-template <class T>
-struct Matrix {
-  const T *data;
-  int64_t row, col;
-};
+// C[m, n] += A · B over the depths [begin(i), depth) for strips i of kStrip rows.
+template <class V, class W, class Begin>
+__attribute__((noinline)) void product_tail(const Matrix<const W> &a, const W *b, int64_t ldb, W *c, int64_t ldc,
+                                            int64_t m, int64_t n, int64_t depth, Begin begin) {
+  for (int64_t i = 0; i < m; i += kStrip) {
+    const int64_t k = begin(i);
+    if (k < depth)
+      product_strip<false, V>(a.data + i * a.row + k * a.col, a.row, a.col, b + k * ldb, ldb, c + i * ldc, ldc,
+                              least(kStrip, m - i), 0, n, depth - k);
+  }
+}
+
+// C[m, n] (+)= A · B over the depths [0, end(j)) for panels j of kPanel vectors.
+template <class V, class W, class End>
+__attribute__((noinline)) void product_head(bool fresh, const Matrix<const W> &a, const W *b, int64_t ldb, W *c,
+                                            int64_t ldc, int64_t m, int64_t n, End end) {
+  for (int64_t j = 0; j < n; j += kPanel * V::lanes) {
+    const int64_t j1 = least(n, j + kPanel * V::lanes), depth = end(j1);
+    for (int64_t i = 0; i < m; i += kStrip) {
+      const int64_t rows = least(kStrip, m - i);
+      if (fresh) {
+        product_strip<true, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, rows, j, j1, depth);
+      } else {
+        product_strip<false, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, rows, j, j1, depth);
+      }
+    }
+  }
+}
 
 // to[rows, ld] ← m, zeros behind the n columns.
 template <class T>
-void pack(const Matrix<T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld) {
+void pack(const Matrix<const T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld) {
   using V = Compute<T>;
   for (int64_t i = 0; i < rows; i++) {
     const T *from = m.data + i * m.row;
@@ -82,7 +144,7 @@ void pack(const Matrix<T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld
 
 // to[n, ld] ← mᵀ: one row per column of m, zeros behind the `rows` elements.
 template <class T>
-void pack_transposed(const Matrix<T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld) {
+void pack_transposed(const Matrix<const T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld) {
   using V = Compute<T>;
   constexpr int N = V::lanes;
   if (m.col != 1) {
@@ -93,7 +155,7 @@ void pack_transposed(const Matrix<T> &m, int64_t rows, int64_t n, WideOf<T> *to,
   }
   for (int64_t i0 = 0; i0 < ld; i0 += N) {
     for (int64_t j0 = 0; j0 < n; j0 += N) {
-      const int64_t k = n - j0 < N ? n - j0 : N;
+      const int64_t k = least(n - j0, N);
       typename V::Raw r[N];
 #pragma GCC unroll 16
       for (int i = 0; i < N; i++) r[i] = i0 + i < rows ? get<V>(m.data + (i0 + i) * m.row + j0, k).v : V(0).v;
@@ -101,6 +163,45 @@ void pack_transposed(const Matrix<T> &m, int64_t rows, int64_t n, WideOf<T> *to,
 #pragma GCC unroll 16
       for (int j = 0; j < N; j++)
         if (j < k) store(to + (j0 + j) * ld + i0, V::of(r[j]));
+    }
+  }
+}
+
+// m[rows, n] ← fromᵀ, where from is [n, ld].
+template <class T>
+void unpack_transposed(const WideOf<T> *from, int64_t ld, const Matrix<T> &m, int64_t rows, int64_t n) {
+  using V = Compute<T>;
+  constexpr int N = V::lanes;
+  if (m.col != 1) {
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < n; j++) m.data[i * m.row + j * m.col] = narrow<T>(from[j * ld + i]);
+    return;
+  }
+  for (int64_t j0 = 0; j0 < n; j0 += N) {
+    for (int64_t i0 = 0; i0 < rows; i0 += N) {
+      const int64_t k = least(n - j0, N);
+      typename V::Raw r[N];
+#pragma GCC unroll 16
+      for (int j = 0; j < N; j++) r[j] = j < k ? load<V>(from + (j0 + j) * ld + i0).v : V(0).v;
+      transpose_lanes<N>(r);
+#pragma GCC unroll 16
+      for (int i = 0; i < N; i++)
+        if (i0 + i < rows) put(m.data + (i0 + i) * m.row + j0, V::of(r[i]), k);
+    }
+  }
+}
+
+// m[rows, n] ← from[rows, ld].
+template <class T>
+void unpack(const WideOf<T> *from, int64_t ld, const Matrix<T> &m, int64_t rows, int64_t n) {
+  using V = Compute<T>;
+  for (int64_t i = 0; i < rows; i++) {
+    T *to = m.data + i * m.row;
+    const WideOf<T> *f = from + i * ld;
+    if (m.col == 1) {
+      each_vector<V>(n, [&](int64_t j, int64_t k) { put(to + j, get<V>(f + j, k), k); });
+    } else {
+      for (int64_t j = 0; j < n; j++) to[j * m.col] = narrow<T>(f[j]);
     }
   }
 }
