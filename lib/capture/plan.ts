@@ -5,8 +5,9 @@
  */
 import type { Storage } from '../tensor/storage.js';
 import type { Device } from '../native/runtime.js';
-import { operands, type Instruction, type Place, type Recording } from './record.js';
-import { rewrite } from './rewrite.js';
+import { sameShape } from '../tensor/shape.js';
+import { listOf, operands, type Instruction, type Operand, type Place, type Recording } from './record.js';
+import { noted, rewrite } from './rewrite.js';
 
 export type SlotKind = 'arena' | 'external' | 'output';
 
@@ -60,11 +61,11 @@ export function plan(recording: Recording, outputList: readonly number[], argume
   const outputAt = new Map(outputs.map((made, i) => [made, i]));
   const kept = new Set(outputs);
   const { madeBytes } = recording;
-  const instructions = rewrite(alive(recording, kept), madeBytes, kept, device);
+  const rewritten = rewrite(alive(recording, kept), madeBytes, kept, device);
   const lives = new Map<number, Life>();
   const leaves = new Map<Storage, number>();
   const written = new Set<number>();
-  instructions.forEach((instruction, i) => {
+  rewritten.forEach((instruction, i) => {
     for (const { place, writes } of operands(instruction)) {
       if (place.kind === 'leaf') {
         if (!leaves.has(place.storage)) leaves.set(place.storage, argumentCount + leaves.size);
@@ -79,6 +80,7 @@ export function plan(recording: Recording, outputList: readonly number[], argume
       }
     }
   });
+  const { instructions, inPlace } = overwrite(rewritten, lives);
   const { offsets, size } = pack([...lives.values()]);
   const slots: PlannedSlot[] = [];
   const externals: (number | Storage)[] = [];
@@ -99,7 +101,9 @@ export function plan(recording: Recording, outputList: readonly number[], argume
     madeSlots.set(made, slots.length);
     slots.push({ kind: 'output', at, bytes: madeBytes[made] ?? 0 });
   }
-  for (const [made, at] of offsets) {
+  const places = new Map(offsets);
+  for (const [made, of] of inPlace) places.set(made, offsets.get(of) ?? 0);
+  for (const [made, at] of places) {
     madeSlots.set(made, slots.length);
     slots.push({ kind: 'arena', at, bytes: madeBytes[made] ?? 0 });
   }
@@ -119,6 +123,46 @@ export function plan(recording: Recording, outputList: readonly number[], argume
     written: [...written],
     slotOf,
   };
+}
+
+/**
+ * A pointwise kernel may write over an operand that nobody reads afterwards (pointwise.h): the result then shares the
+ * operand's life and memory, and one stream of memory less is touched. `lives` loses those results; `inPlace` names
+ * whose memory each has.
+ */
+function overwrite(
+  rewritten: readonly Instruction[],
+  lives: Map<number, Life>,
+): { readonly instructions: readonly Instruction[]; readonly inPlace: ReadonlyMap<number, number> } {
+  const inPlace = new Map<number, number>();
+  const owner = (made: number): number => inPlace.get(made) ?? made;
+  const instructions = rewritten.map((instruction, i) => {
+    const y = listOf(instruction.outputs[0])[0];
+    const { pointwise } = instruction.op;
+    if ((pointwise !== 'same' && pointwise !== 'float') || y?.place.kind !== 'made') return instruction;
+    const born = lives.get(y.place.index);
+    if (born?.from !== i) return instruction;
+    for (const x of instruction.inputs.flatMap(listOf)) {
+      if (x.place.kind !== 'made') continue;
+      const made = x.place.index;
+      const life = lives.get(owner(made));
+      if (life?.to !== i || life.bytes !== born.bytes) continue;
+      const others = instruction.inputs
+        .flatMap(listOf)
+        .filter(({ place }) => place.kind === 'made' && owner(place.index) === owner(made));
+      if (!others.every((operand) => sameView(operand, y))) continue;
+      life.to = born.to;
+      lives.delete(y.place.index);
+      inPlace.set(y.place.index, owner(made));
+      return noted(instruction, `in place of %${String(made)}`);
+    }
+    return instruction;
+  });
+  return { instructions, inPlace };
+}
+
+function sameView(a: Operand, b: Operand): boolean {
+  return a.dtype === b.dtype && a.offset === b.offset && sameShape(a.shape, b.shape) && sameShape(a.stride, b.stride);
 }
 
 /** Offsets for lives such that no two that overlap in time overlap in memory. */

@@ -48,9 +48,14 @@ function attention(how: Heads): { readonly step: (x: Tensor) => Tensor[]; readon
     const z = gp.linear(y.transpose(1, 2).reshape([2, time, heads * width]), out);
     const loss = z.square().mean();
     loss.backward();
-    return [loss.detach(), w.grad ?? x, out.grad ?? x].map((t) => t.mul(1));
+    return [loss.detach(), gradientOf(w), gradientOf(out)].map((t) => t.mul(1));
   };
   return { step, x };
+}
+
+function gradientOf(t: Tensor): Tensor {
+  if (t.grad === null) throw new Error('there is no gradient');
+  return t.grad;
 }
 
 function bits(tensors: readonly Tensor[]): unknown {
@@ -134,6 +139,42 @@ describe('heads of attention in a captured step', () => {
     const { program, results } = captured(step, x);
     expect(results).toEqual(bits(step(x)));
     expect(String(program)).toMatch(/= contiguous\(.*; kept: exp writes contiguous tensors only/);
+  });
+});
+
+describe('a pointwise chain in a captured step', () => {
+  it('is computed in place where nobody reads the operand afterwards, with the bits of eager', () => {
+    gp.manualSeed(6);
+    const x = gp.randn([3, 40]);
+    const step = (t: Tensor): Tensor[] => {
+      const a = t.exp(); // read again below: not overwritten by the sine
+      const b = a.sin().mul(a.transpose(0, 1).transpose(0, 1)).add(1).tanh();
+      const square = b.matmul(b.transpose(0, 1)).sqrt();
+      return [b.sum(), square.add(square.transpose(0, 1)).mul(1)]; // read turned as well: not overwritten
+    };
+    const { program, results } = captured(step, x);
+    expect(results).toEqual(bits(step(x)));
+    const text = String(program);
+    expect(text).toMatch(/mul\(.*; in place of %/);
+    expect(text).toMatch(/tanh\(.*; in place of %/);
+    expect(text).not.toMatch(/ sin\(.*; in place of %/);
+    expect(text).not.toMatch(/add\([^\n]*f32\[3, 3\][^\n]*in place of %/);
+    // exp and sin live together (480 bytes each, aligned to 64); what follows fits where they were
+    expect(program.memory().arena).toBe(2 * 512);
+  });
+
+  it('reuses the memory of gradients: a layer needs less than one buffer per kernel', () => {
+    gp.manualSeed(8);
+    const x = gp.randn([64, 64], { requiresGrad: true });
+    const step = (t: Tensor): Tensor[] => {
+      x.grad = null;
+      t.mul(x).gelu().exp().tanh().sigmoid().sum().backward();
+      return [gradientOf(x).mul(1)];
+    };
+    const input = gp.randn([64, 64]);
+    const { program, results } = captured(step, input);
+    expect(results).toEqual(bits(step(input)));
+    expect(program.memory().lowerBound).toBe(4 * 64 * 64 * 4); // gelu's and the results of exp, tanh and sigmoid; five without
   });
 });
 
