@@ -91,8 +91,8 @@ typedef struct gp_context gp_context; /* one opened device with its queue; opaqu
 typedef struct gp_event gp_event;     /* a point in a context's queue */
 
 enum {
-  GP_KERNEL_MUTATES = 1u,   /* writes through some of its inputs: skipped once a launch of the same step has failed */
-  GP_KERNEL_ANY_STRIDE = 2u,    /* every input may be strided; otherwise `strided` tells which */
+  GP_KERNEL_MUTATES = 1u,    /* writes through some of its inputs: skipped once a launch of the same step has failed */
+  GP_KERNEL_ANY_STRIDE = 2u, /* every input may be strided; otherwise `strided` tells which */
   GP_KERNEL_STRIDED_OUTPUT = 4u /* the first output and every other of its rank may be strided: a plan places them */
 };
 

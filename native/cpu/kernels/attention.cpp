@@ -70,7 +70,11 @@ struct Scores {
   int64_t i, j, rows, cols, lanes;  // lanes: rows, rounded up to whole vectors
   bool causal;
   Scores(const Problem &p, int64_t i0, int64_t j0)
-      : i(i0), j(j0), rows(least(kBlock, p.t - i0)), cols(least(kBlock, p.s - j0)), lanes(round_up(rows, V::lanes)),
+      : i(i0),
+        j(j0),
+        rows(least(kBlock, p.t - i0)),
+        cols(least(kBlock, p.s - j0)),
+        lanes(round_up(rows, V::lanes)),
         causal(p.causal) {}
   // The first vector of queries in which somebody sees key c.
   GP_FN int64_t first_lane(int64_t c) const {
@@ -108,8 +112,7 @@ void mask_scores(const Problem &p, const Scores<V> &x, const gp_view *mask, int6
     const int64_t step = mask->stride[2];
     if (mask->dtype == GP_BOOL) {
       const uint8_t *m = data<uint8_t>(*mask) + at;
-      for (int64_t q = q0; q < x.rows; q++)
-        row[q] = m[q * step] ? row[q] * scale : -static_cast<W>(__builtin_inff());
+      for (int64_t q = q0; q < x.rows; q++) row[q] = m[q * step] ? row[q] * scale : -static_cast<W>(__builtin_inff());
     } else {
       const T *m = data<T>(*mask) + at;
       for (int64_t q = q0; q < x.rows; q++) row[q] = row[q] * scale + widen(m[q * step]);
@@ -243,7 +246,7 @@ enum Input { kDy, kQuery, kKey, kValue, kMask, kY, kLse };
 size_t backward_scratch(const Problem &p) {
   const int64_t blocks = (p.t + kBlock - 1) / kBlock;
   const int64_t lanes = p.e + 2 * p.ev + 2 * kBlock + p.group * blocks * (p.e + 1);  // Qᵀ, dOᵀ, Oᵀ, S, dP, dQᵀ, rowsum
-  return static_cast<size_t>(lanes * p.lq + 3 * kBlock * (p.le + p.lv));              // Q, dO, K, V, dK, dV
+  return static_cast<size_t>(lanes * p.lq + 3 * kBlock * (p.le + p.lv));             // Q, dO, K, V, dK, dV
 }
 
 size_t backward_workspace(const gp_call *call) {
@@ -340,9 +343,8 @@ struct Backward {
     const W *lse = data<W>(in(call, kLse)) + (b * p.heads + h) * p.t + x.i, scale = static_cast<W>(p.scale);
     weigh(x, mask == nullptr ? scale : W(1), wants[3] ? W(1) : scale, lse, mean);
     if (wants[3]) {
-      each_pair(x, g, [&](T *dm, int64_t r, int64_t c) {
-        *dm = narrow<T>(r < x.first_lane(c) ? W(0) : dp[c * p.lq + r]);
-      });
+      each_pair(x, g,
+                [&](T *dm, int64_t r, int64_t c) { *dm = narrow<T>(r < x.first_lane(c) ? W(0) : dp[c * p.lq + r]); });
       scale_gradients(x);
     }
     const Matrix<const W> weights{s, p.lq, 1}, scores{dp, p.lq, 1};
@@ -358,7 +360,8 @@ struct Backward {
       product_head<V>(x.j == 0, turned(k), dp, p.lq, dqt + block_of(g, x.i) * p.e * p.lq, p.lq, p.e, x.lanes, end);
   }
 
-  // s: scores become weights; dp: gradients of weights become after · dM. Both are zero where the products read but nobody sees.
+  // s: scores become weights; dp: gradients of weights become after · dM. Both are zero where the products read but
+  // nobody sees.
   void weigh(const Scores<V> &x, W scale, W after, const W *lse, const W *mean) {
     const V factor(scale), factor_after(after), low(-static_cast<W>(__builtin_inff()));
     for (int64_t c = 0; c < x.cols; c++) {

@@ -7,9 +7,9 @@
 namespace gp::GP_ISA {
 namespace {
 
-constexpr int kStrip = 8;                       // rows of a product's result that share registers
-constexpr int kPanel = kLanes == 16 ? 2 : 1;    // its vectors
-constexpr int kShort = kLanes == 16 ? 4 : 2;    // rows of the strips that are left over
+constexpr int kStrip = 8;                     // rows of a product's result that share registers
+constexpr int kPanel = kLanes == 16 ? 2 : 1;  // its vectors
+constexpr int kShort = kLanes == 16 ? 4 : 2;  // rows of the strips that are left over
 
 GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -40,8 +40,8 @@ struct Matrix {
   GP_FN Matrix rows_from(int64_t i) const { return {data + i * row, row, col}; }
 };
 
-// R rows by P vectors of C += A · B, or with Fresh C = A · B. One ascending chain of multiply-adds per element, whatever
-// R and P.
+// R rows by P vectors of C += A · B, or with Fresh C = A · B. One ascending chain of multiply-adds per element,
+// whatever R and P.
 template <bool Fresh, class V, int R, int P, class W>
 GP_FN void product_tile(const W *a, int64_t ai, int64_t ak, const W *b, int64_t ldb, W *c, int64_t ldc, int64_t depth) {
   V acc[R][P];
