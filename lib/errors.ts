@@ -85,6 +85,25 @@ export class GradproofError extends Error {
   }
 }
 
+/** Any value in a message: `got ${shown(value)}`. Values without a text of their own are named by their kind, never called. */
+export function shown(value: unknown): string {
+  switch (typeof value) {
+    case 'number':
+    case 'boolean':
+    case 'undefined':
+      return String(value);
+    case 'bigint':
+      return `${String(value)}n`;
+    case 'string':
+      return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+    case 'symbol':
+    case 'function':
+      return `a ${typeof value}`;
+    case 'object':
+      return value === null ? 'null' : Array.isArray(value) ? 'a list' : 'an object';
+  }
+}
+
 /** True for a {@link GradproofError} of this (or any) code, also one raised by another loaded copy of the package. */
 export function isError(error: unknown, code?: ErrorCode): error is GradproofError {
   if (typeof error !== 'object' || error === null || !(BRAND in error)) return false;

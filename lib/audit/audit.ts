@@ -3,7 +3,8 @@
  * accounted for; a second pass in f64 where a zero needs proof; a few forward passes with changed inputs for sequences.
  * Nothing of the model changes: parameters, buffers, gradients and random numbers are afterwards as they were.
  */
-import type { Module } from '../nn/module.js';
+import { needModule, type Module } from '../nn/module.js';
+import { needFunction } from '../ops/options.js';
 import { AdamW } from '../optim/index.js';
 import { Parameter } from '../nn/parameter.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -60,6 +61,8 @@ function stateNames(model: Module): ReadonlyMap<string, Tensor> {
 
 /** Runs `loss(model)` and says for every parameter whether a gradient reaches it, and if not, which op at which line lost it. */
 export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, options: AuditOptions = {}): AuditReport {
+  needModule('audit', model);
+  needFunction('audit', 'the loss', loss);
   const named = model.namedParameters();
   const zeros = options.zeros ?? [];
   const run = (): Tensor => loss(model);

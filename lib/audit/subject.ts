@@ -1,5 +1,6 @@
 /** A subject: what a file offers to every command and contract as its default export. */
 import { GradproofError } from '../errors.js';
+import { needFunction } from '../ops/options.js';
 import { Module } from '../nn/index.js';
 import type { AuditOptions } from './audit.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -25,6 +26,7 @@ export interface Subject {
 
 /** Declares a subject: `export default gp.defineSubject(async () => ({ module, loss: (m) => …, inputs }))`. */
 export function defineSubject<M extends Module>(make: () => SubjectParts<M> | Promise<SubjectParts<M>>): Subject {
+  needFunction('defineSubject', 'the argument', make);
   return {
     kind: 'gradproof.subject',
     base: Module,

@@ -1,7 +1,7 @@
 /** Trading time for memory: a block's activations are dropped after the forward pass and computed again in backward. */
 import { GradproofError } from '../errors.js';
 import { getRngState, setRngState } from '../ops/generator.js';
-import { needFunction } from '../ops/options.js';
+import { needFunction, needTensorList } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { alias } from '../ops/view.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -66,6 +66,7 @@ export function checkpoint<A extends readonly Tensor[], R extends Tensor | reado
 ): R extends Tensor ? Tensor : Tensor[];
 export function checkpoint(block: (...inputs: readonly Tensor[]) => Result, ...inputs: readonly Tensor[]): Result {
   needFunction('checkpoint', 'the block', block);
+  needTensorList('checkpoint', 'inputs', inputs);
   // Under vmap an argument stands for all samples and has no memory to come back to: the block runs as it is.
   if (!state.grad || depth() > 0) return block(...inputs);
   const device = inputs[0]?.device ?? state.device;
@@ -78,6 +79,7 @@ export function checkpoint(block: (...inputs: readonly Tensor[]) => Result, ...i
     return copy;
   });
   const answer = block(...first);
+  needTensorList('checkpoint', 'the results of the block', listOf(answer));
   const parameters = leavesOf(listOf(answer), new Set(first), start);
   const bare = listOf(answer).map((t) => viewOf(t, t.shape, t.stride, t.offset));
   const linked = [...inputs, ...parameters];

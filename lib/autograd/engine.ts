@@ -6,11 +6,12 @@
 import { GradproofError } from '../errors.js';
 import { state } from '../ops/state.js';
 import { constant } from '../ops/constants.js';
+import { needTensors } from '../ops/options.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
 import { expand } from '../ops/view.js';
 import { sameShape, showShape } from '../tensor/shape.js';
-import { births, type Storage } from '../tensor/storage.js';
-import { Tensor } from '../tensor/tensor.js';
+import { assertLive, births, type Storage } from '../tensor/storage.js';
+import { isTensor, Tensor, type TensorHook } from '../tensor/tensor.js';
 import { withGrad } from './modes.js';
 import { byInput, ruleGradients, type Mode } from './rules.js';
 import { Node } from './tape.js';
@@ -104,6 +105,7 @@ export function rootGradient(root: Tensor, gradient: Tensor | undefined): Tensor
       },
     );
   }
+  if (gradient !== undefined) needTensors('backward', { gradient });
   if (gradient === undefined) {
     if (root.numel !== 1) {
       throw new GradproofError(
@@ -118,13 +120,7 @@ export function rootGradient(root: Tensor, gradient: Tensor | undefined): Tensor
     const one = constant(1, root.dtype, root.storage.device);
     return root.shape.length === 0 ? one : withGrad(false, () => expand(one, root.shape));
   }
-  if (!sameShape(gradient.shape, root.shape)) {
-    throw new GradproofError(
-      'ERR_SHAPE',
-      `the gradient must have the shape of the tensor, got ${showShape(gradient.shape)} for ${showShape(root.shape)}`,
-      { op: 'backward' },
-    );
-  }
+  checkGradient('the gradient must be', 'backward', root, gradient);
   return gradient;
 }
 
@@ -305,9 +301,8 @@ function show(node: Node, dys: (Tensor | null)[], wanted: Wanted | null, deliver
     if (dy === null || dy === undefined) continue;
     for (const hook of node.hooks?.get(slot) ?? []) {
       dy.storage.engine = false;
-      const replaced = hook(dy);
-      if (replaced !== undefined) {
-        checkHook(node, dy, replaced);
+      const replaced = hooked(hook, dy, node.opName);
+      if (replaced !== dy) {
         hold(replaced);
         drop(dy);
         dys[slot] = dy = replaced;
@@ -322,11 +317,27 @@ function show(node: Node, dys: (Tensor | null)[], wanted: Wanted | null, deliver
   }
 }
 
-function checkHook(node: Node, dy: Tensor, replaced: Tensor): void {
-  if (sameShape(dy.shape, replaced.shape)) return;
+/** What `hook` makes of the gradient `dy`: dy itself, or another of its shape, dtype and device. */
+export function hooked(hook: TensorHook, dy: Tensor, op: string): Tensor {
+  const answer: unknown = hook(dy);
+  if (answer === undefined || answer === null) {
+    assertLive(dy.storage, op);
+    return dy;
+  }
+  needTensors(op, { 'what a hook returns': answer });
+  if (!isTensor(answer)) return dy;
+  assertLive(answer.storage, op);
+  checkGradient('a hook must return a gradient', op, dy, answer);
+  return answer;
+}
+
+/** ERR_GRADIENT unless `g` is what a kernel takes where it expects a gradient like `like`. */
+function checkGradient(what: string, op: string, like: Tensor, g: Tensor): void {
+  if (sameShape(like.shape, g.shape) && like.dtype === g.dtype && like.storage.device === g.storage.device) return;
+  const show = (t: Tensor): string => `${t.dtype}${showShape(t.shape)} on ${t.device}`;
   throw new GradproofError(
-    'ERR_GRADIENT',
-    `a hook must return a gradient of shape ${showShape(dy.shape)}, got ${showShape(replaced.shape)}`,
-    { op: node.opName },
+    sameShape(like.shape, g.shape) ? 'ERR_GRADIENT' : 'ERR_SHAPE',
+    `${what} like ${show(like)}, got ${show(g)}`,
+    { op },
   );
 }

@@ -1,6 +1,7 @@
 /** A user's own differentiable function without a registry entry: forward and backward written by hand. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { Gradient, OpRecord, Slot } from '../ops/define.js';
+import { needFunction, needTensorList, needTensors } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { alias } from '../ops/view.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -21,6 +22,7 @@ export class FunctionContext {
   }
 
   saveForBackward(...tensors: readonly Tensor[]): void {
+    needTensorList(this.#name, 'saved', tensors);
     this.#saved = tensors;
     this.#versions = tensors.map((t) => t.storage.version);
   }
@@ -55,10 +57,13 @@ function isList<T>(value: T | readonly T[]): value is readonly T[] {
 
 function gradientList(name: string, answer: Answer, count: number): readonly Gradient[] {
   const list = isList(answer) ? answer : [answer];
+  list.forEach((g, i) => {
+    if (g !== null && g !== undefined) needTensors(name, { [`gradient ${String(i)} of backward`]: g });
+  });
   if (list.length !== count) {
     throw new GradproofError(
       'ERR_GRADIENT',
-      `backward must return one gradient (or null) per input: ${String(count)}, got ${String(list.length)}`,
+      `backward must return one gradient (or null) per input: ${String(count)}, got ${shown(list.length)}`,
       { op: name },
     );
   }
@@ -138,13 +143,20 @@ export function customFunction<const A extends readonly Tensor[], R extends Tens
 export function customFunction(
   spec: CustomFunction<readonly Tensor[], Tensor | readonly Tensor[]>,
 ): (...inputs: readonly Tensor[]) => Tensor | Tensor[] {
+  const given: unknown = spec;
+  if (typeof given !== 'object' || given === null)
+    throw new GradproofError('ERR_ARGUMENT', 'an object { forward, backward } is needed', { op: 'customFunction' });
+  needFunction('customFunction', 'forward', spec.forward);
+  needFunction('customFunction', 'backward', spec.backward);
   const name = spec.name ?? 'custom_function';
   return (...inputs) => {
+    needTensorList(name, 'inputs', inputs);
     const ctx = new FunctionContext(
       name,
       inputs.map((t) => t.requiresGrad),
     );
     const answer = withGrad(false, () => spec.forward(ctx, ...inputs));
+    needTensorList(name, 'the results of forward', isList(answer) ? answer : [answer]);
     const results = noteCustom(name, inputs, isList(answer) ? answer : [answer], (dys) => spec.backward(ctx, ...dys));
     return isList(answer) ? results : results[0]!;
   };

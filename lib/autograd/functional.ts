@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { viewOf } from '../tensor/tensor.js';
 import { stack } from '../ops/arrange.js';
 import { zeros, zerosLike } from '../ops/create.js';
+import { checkOptions, needFunction, needTensorList, needTensors } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { alias, reshape } from '../ops/view.js';
 import type { BackwardOptions } from './engine.js';
@@ -13,10 +14,11 @@ import { withGrad } from './modes.js';
 import { batchedAt, depth, gradBelow as engineGrad } from './vmap/vmap.js';
 
 /** A place of its own for an argument, so that its gradient is the one of this call (and this sample) and no other. */
-function fresh(t: Tensor, levels = depth()): { readonly x: Tensor; readonly nested: boolean } {
+function fresh(t: Tensor, op: string, levels = depth()): { readonly x: Tensor; readonly nested: boolean } {
+  needTensors(op, { x: t });
   if (levels > 0) {
     const { value, wrap } = batchedAt(t, levels);
-    const { x, nested } = fresh(value, levels - 1);
+    const { x, nested } = fresh(value, op, levels - 1);
     return { x: wrap(x), nested };
   }
   if (state.grad && t.requiresGrad) return { x: alias(t), nested: true };
@@ -28,6 +30,7 @@ function fresh(t: Tensor, levels = depth()): { readonly x: Tensor; readonly nest
 type Fn = (...inputs: Tensor[]) => Tensor;
 
 function scalar(y: Tensor, op: string): Tensor {
+  needTensors(op, { 'the result of the function': y });
   if (y.numel === 1) return y;
   throw new GradproofError('ERR_SHAPE', `the function must return a scalar, got shape ${showShape(y.shape)}`, {
     op,
@@ -49,12 +52,14 @@ export function valueAndGrad(
   f: Fn,
   options: ArgumentOptions = {},
 ): (...inputs: Tensor[]) => { readonly value: Tensor; readonly grad: Tensor } {
+  needFunction('valueAndGrad', 'f', f);
+  checkOptions('valueAndGrad', options, ['argnum']);
   const { argnum = 0 } = options;
   return (...inputs) => {
     const target = inputs[argnum];
     if (target === undefined)
       throw new GradproofError('ERR_ARGUMENT', `there is no argument ${String(argnum)}`, { op: 'grad' });
-    const { x, nested } = fresh(target);
+    const { x, nested } = fresh(target, 'grad');
     const y = scalar(
       withGrad(true, () => f(...inputs.map((t, i) => (i === argnum ? x : t)))),
       'grad',
@@ -85,6 +90,9 @@ export function grad(
   }
   if (!isTensors(second))
     throw new GradproofError('ERR_ARGUMENT', 'the inputs must be a list of tensors', { op: 'grad' });
+  needTensorList('grad', 'outputs', first);
+  needTensorList('grad', 'inputs', second);
+  checkOptions('grad', options, ['createGraph', 'retainGraph', 'allowUnused']);
   return engineGrad(first, second, gradOutputs, options);
 }
 
@@ -94,8 +102,10 @@ function isTensors(value: ArgumentOptions | readonly Tensor[]): value is readonl
 
 /** dyᵀ · J: the value of f and the gradient of Σ dy · f(x). */
 export function vjp(f: Fn, x: Tensor, dy?: Tensor): { readonly value: Tensor; readonly vjp: Tensor } {
-  const { x: at, nested } = fresh(x);
+  needFunction('vjp', 'f', f);
+  const { x: at, nested } = fresh(x, 'vjp');
   const y = withGrad(true, () => f(at));
+  needTensors('vjp', { 'the result of the function': y });
   const found = y.requiresGrad
     ? engineGrad([y], [at], [dy], {
         createGraph: nested || (state.grad && dy?.requiresGrad === true),
@@ -110,12 +120,15 @@ export function vjp(f: Fn, x: Tensor, dy?: Tensor): { readonly value: Tensor; re
  * respect to u is J (Jamie Townsend's "double vjp" trick).
  */
 export function jvp(f: Fn, x: Tensor, dx: Tensor): { readonly value: Tensor; readonly jvp: Tensor } {
-  const { x: at, nested } = fresh(x);
+  needFunction('jvp', 'f', f);
+  needTensors('jvp', { dx });
+  const { x: at, nested } = fresh(x, 'jvp');
   return withGrad(true, () => {
     const y = f(at);
+    needTensors('jvp', { 'the result of the function': y });
     const value = nested ? y : y.detach();
     if (!y.requiresGrad) return { value, jvp: zerosFor(y) };
-    const { x: u } = fresh(zerosLike(y));
+    const { x: u } = fresh(zerosLike(y), 'jvp');
     const g = engineGrad([y], [at], [u], { createGraph: true, allowUnused: true })[0];
     if (g?.requiresGrad !== true) return { value, jvp: zerosFor(y) };
     const found = engineGrad([g], [u], [dx], { createGraph: nested, allowUnused: true })[0];
@@ -140,17 +153,20 @@ function rows(y: Tensor, x: Tensor, createGraph: boolean): Tensor {
 
 /** The function that computes dy/dx of f, in the shape [...y, ...x]. */
 export function jacobian(f: Fn): (x: Tensor) => Tensor {
+  needFunction('jacobian', 'f', f);
   return (given) => {
-    const { x, nested } = fresh(given);
+    const { x, nested } = fresh(given, 'jacobian');
     const y = withGrad(true, () => f(x));
+    needTensors('jacobian', { 'the result of the function': y });
     return reshape(rows(y, x, nested), [...y.shape, ...x.shape]);
   };
 }
 
 /** The function that computes the second derivatives of a scalar function, in the shape [...x, ...x]. */
 export function hessian(f: Fn): (x: Tensor) => Tensor {
+  needFunction('hessian', 'f', f);
   return (given) => {
-    const { x, nested } = fresh(given);
+    const { x, nested } = fresh(given, 'hessian');
     const y = scalar(
       withGrad(true, () => f(x)),
       'hessian',

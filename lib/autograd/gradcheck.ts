@@ -7,6 +7,7 @@
  */
 import { GradproofError } from '../errors.js';
 import { getRngState, setRngState } from '../ops/generator.js';
+import { checkOptions, needFunction, needTensorList } from '../ops/options.js';
 import { Sampler } from '../ops/samples.js';
 import { isFloat } from '../tensor/dtype.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
@@ -148,6 +149,15 @@ function isOutputs(value: unknown): value is Outputs {
 }
 
 /** The module for the time of the check: its parameters and buffers stand for f64 copies, then for their own memory again. */
+const OPTIONS = ['eps', 'atol', 'rtol', 'seed', 'throws', 'allowVacuous', 'name'];
+
+function checkArguments(op: string, f: unknown, inputs: unknown, options: unknown): void {
+  const module = typeof f === 'object' && f !== null && 'namedParameters' in f && 'buffers' in f && 'forward' in f;
+  if (!module) needFunction(op, 'f', f);
+  needTensorList(op, 'inputs', inputs);
+  checkOptions(op, options, OPTIONS);
+}
+
 function moduleSubject(module: CheckableModule): Subject {
   const named = [...module.namedParameters()].filter(([, t]) => isFloat(t.dtype));
   const buffers = [...module.buffers()].filter((t) => isFloat(t.dtype));
@@ -210,6 +220,7 @@ export function gradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): GradcheckReport {
+  checkArguments('gradcheck', f, inputs, options);
   const { eps = 1e-6, atol = 1e-8, rtol = 1e-6, seed = 1 } = options;
   const before = getRngState();
   const subject: Subject =
@@ -323,6 +334,7 @@ export function gradgradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): GradcheckReport {
+  checkArguments('gradgradcheck', f, inputs, options);
   const count = inputs.length;
   const sampler = new Sampler({ seed: options.seed ?? 1, dtype: 'f64', device: inputs[0]?.device ?? 'cpu' });
   const outputs = withGrad(false, () => flatten(f(...inputs.map((t) => (isFloat(t.dtype) ? f64(valuesOf(t), t) : t)))));

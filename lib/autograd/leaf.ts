@@ -5,7 +5,7 @@ import { contiguous } from '../ops/memory.js';
 import { state } from '../ops/state.js';
 import { dtypeSize } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { drop } from './engine.js';
+import { drop, hooked } from './engine.js';
 import { withGrad } from './modes.js';
 
 /** `.grad` for readers inside the library that keep neither it nor a view of it. */
@@ -26,10 +26,15 @@ export function replaceGradient(leaf: Tensor, value: Tensor | null): void {
   if (old !== null && old !== value && old.storage.unseen && state.recorder === null) old.storage.release();
 }
 
-/** Delivers the gradient `g` of one backward pass to a leaf, through its hooks. */
-export function storeGradient(leaf: Tensor, g: Tensor, createGraph: boolean): void {
-  let next: Tensor | undefined = g;
-  for (const hook of leaf.hooks ?? []) next = hook(next) ?? next;
+/** The gradient `g` of one backward pass as the hooks of its leaf leave it. */
+export function throughHooks(leaf: Tensor, g: Tensor): Tensor {
+  let next = g;
+  for (const hook of leaf.hooks ?? []) next = hooked(hook, next, 'registerHook');
+  return next;
+}
+
+/** Delivers `next`, which is `g` after its hooks, to a leaf. */
+export function storeGradient(leaf: Tensor, g: Tensor, next: Tensor, createGraph: boolean): void {
   const have = leaf.gradient?.storage.private === true ? null : leaf.gradient;
   if (createGraph) {
     leaf.gradient = have === null ? next : withGrad(true, () => add(have, next));

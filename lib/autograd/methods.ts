@@ -1,6 +1,7 @@
 /** What autograd adds to Tensor. */
 import { GradproofError } from '../errors.js';
 import { bindingChanged } from '../tensor/binding.js';
+import { needFunction, needTensors } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { sameShape } from '../tensor/shape.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
@@ -37,6 +38,7 @@ Object.defineProperty(prototype, 'grad', {
     return gradient;
   },
   set(this: Tensor, value: Tensor | null) {
+    if (value !== null) needTensors('grad', { 'a gradient': value });
     if (value !== null && (value.dtype !== this.dtype || !sameShape(value.shape, this.shape))) {
       throw new GradproofError(
         'ERR_SHAPE',
@@ -54,6 +56,7 @@ prototype.registerHook = function (this: Tensor, hook: TensorHook): () => void {
     throw new GradproofError('ERR_NO_GRADIENT', 'a hook needs a tensor that requires a gradient', {
       op: 'registerHook',
     });
+  needFunction('registerHook', 'the hook', hook);
   let list: TensorHook[];
   if (this.node instanceof Node) {
     this.node.hooks ??= new Map<number, TensorHook[]>();

@@ -1,5 +1,6 @@
 /** Scopes: release what a stretch of code made, without waiting for the garbage collector. */
 import type { Slot } from '../ops/define.js';
+import { needFunction, needTensors } from '../ops/options.js';
 import { births, type Storage } from '../tensor/storage.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
 import { scoped } from './modes.js';
@@ -7,6 +8,7 @@ import { Node } from './tape.js';
 
 /** Makes a tensor survive the scope it was made in; returns it. */
 export function keep(tensor: Tensor): Tensor {
+  needTensors('keep', { tensor });
   tensor.storage.kept = true;
   return tensor;
 }
@@ -16,6 +18,7 @@ export function keep(tensor: Tensor): Tensor {
  * parameters, gradients, optimizer state and what `keep` was called on. A released tensor throws ERR_DISPOSED when used.
  */
 export function scope<T>(body: () => T): T {
+  needFunction('scope', 'the body', body);
   const log: Storage[] = [];
   const outer = births.log;
   const enter = (): (() => void) => {

@@ -1,5 +1,5 @@
 /** Are two recordings of a step the same program? If not: which line differs, why, and what to do. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { Attributes, OpRecord } from '../ops/define.js';
 import { sameShape } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
@@ -60,7 +60,7 @@ function compareSlots(first: Recording, at: Instruction, a: OperandSlot, b: Oper
   const left = list(a);
   const right = list(b);
   if (left.length !== right.length)
-    throw differs(`'${at.op.name}' got ${String(left.length)} tensors, then ${String(right.length)}`, at.at, {});
+    throw differs(`'${at.op.name}' got ${shown(left.length)} tensors, then ${shown(right.length)}`, at.at, {});
   left.forEach((operand, i) => {
     compareOperands(first, at, operand, right[i]!);
   });

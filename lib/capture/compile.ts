@@ -3,12 +3,12 @@
  * native call. What the step's JavaScript would do differently on a later call is either an input of the program or an
  * error that names the line; nothing is frozen in silence.
  */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { openDevice, type Device } from '../native/runtime.js';
 import { fromHost } from '../tensor/host.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
-import { needFunction } from '../ops/options.js';
+import { checkOptions, needFlags, needFunction } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { checked } from './check.js';
 import { assertSameProgram, gradientsDiffer } from './compare.js';
@@ -84,9 +84,16 @@ class Cache<A extends readonly unknown[], R> {
   #replays = 0;
 
   constructor(step: (...args: A) => R, options: CompileOptions) {
-    const { checkCapture = 0 } = options;
+    checkOptions('compile', options, ['keepGrads', 'checkCapture', 'maxPrograms']);
+    needFlags('compile', { keepGrads: options.keepGrads });
+    const { checkCapture = 0, maxPrograms = 16 } = options;
+    if (!Number.isInteger(maxPrograms) || maxPrograms < 1) {
+      throw new GradproofError('ERR_VALUE', `maxPrograms must be an integer >= 1, got ${shown(maxPrograms)}`, {
+        op: 'compile',
+      });
+    }
     if (!Number.isInteger(checkCapture) || checkCapture < 0) {
-      throw new GradproofError('ERR_VALUE', `checkCapture must be an integer >= 0, got ${String(checkCapture)}`, {
+      throw new GradproofError('ERR_VALUE', `checkCapture must be an integer >= 0, got ${shown(checkCapture)}`, {
         op: 'compile',
       });
     }
@@ -297,6 +304,7 @@ function deviceOf(recording: Recording, args: readonly Tensor[]): Device {
  * JavaScript number that changes would otherwise be frozen into a captured step.
  */
 export function scalar(value: () => number): Tensor {
+  needFunction('scalar', 'the value', value);
   const now = value();
   if (typeof now !== 'number') {
     throw new GradproofError(

@@ -1,6 +1,6 @@
 /** Options of the command line: declared in one table per command, parsed, checked, and shown by --help. */
 import { parseArgs } from 'node:util';
-import { GradproofError, closest } from '../errors.js';
+import { GradproofError, closest, shown } from '../errors.js';
 
 interface Common {
   readonly help: string;
@@ -84,7 +84,7 @@ export class Args {
     const spec = this.#spec(name);
     const text = this.#given.get(name);
     if (spec.kind === 'flag') {
-      if (text !== true) throw usageError(`--${name} takes no value, got '${String(text)}'`);
+      if (text !== true) throw usageError(`--${name} takes no value, got '${shown(text)}'`);
     } else if (spec.kind === 'words') {
       if (text === true) throw usageError(`--${name} needs a value`);
     } else if (typeof text !== 'string') throw usageError(`--${name} needs a value`);

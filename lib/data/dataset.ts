@@ -1,8 +1,9 @@
 /** Where examples come from. An item is a record of values; a batch has the same keys, each a tensor with one more axis. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { openDevice } from '../native/runtime.js';
 import type { DType } from '../tensor/dtype.js';
 import { fromHost, naturalDType, numbersOf, readRaw, type HostData, type TypedArray } from '../tensor/host.js';
+import { needTensors } from '../ops/options.js';
 import { contiguousStrides, numel, sameShape, showShape, type Shape } from '../tensor/shape.js';
 import { isTensor, viewOf, type Tensor } from '../tensor/tensor.js';
 
@@ -63,6 +64,8 @@ export class TensorDataset<Item extends Readonly<Record<string, Tensor>>> implem
   readonly #template: Item;
 
   constructor(tensors: Item) {
+    checkItems('TensorDataset', tensors);
+    needTensors('TensorDataset', tensors);
     const list = Object.entries(tensors);
     const first = list[0];
     if (first === undefined) throw new GradproofError('ERR_DATA', 'a TensorDataset needs at least one tensor');
@@ -116,6 +119,18 @@ function withKeysOf<Item extends object>(template: Item, record: Record<string, 
   throw new GradproofError('ERR_INTERNAL', 'a batch lacks a key of its items');
 }
 
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
+}
+
+function checkItems(op: string, item: unknown): void {
+  if (typeof item === 'object' && item !== null && !Array.isArray(item) && !isTensor(item)) return;
+  throw new GradproofError('ERR_DATA', `an item must be an object of values by name, got ${shown(item)}`, {
+    op,
+    hint: 'For example { x: [1, 2], y: 0 }.',
+  });
+}
+
 function isHostData(value: unknown): value is HostData {
   return (
     typeof value === 'number' ||
@@ -128,6 +143,9 @@ function isHostData(value: unknown): value is HostData {
 
 /** Stacks items key by key: numbers, (nested) lists, typed arrays or tensors of equal shapes. Integers stay f32 unless typed. */
 export function collate<Item extends object>(items: readonly Item[], device = 'cpu'): Collated<Item> {
+  if (!isList(items))
+    throw new GradproofError('ERR_DATA', `a list of items is needed, got ${shown(items)}`, { op: 'collate' });
+  for (const item of items) checkItems('collate', item);
   const first = items[0];
   if (first === undefined) throw new GradproofError('ERR_DATA', 'a batch needs at least one item');
   const result: Record<string, Tensor> = {};

@@ -32,7 +32,8 @@ export class FarDataset<Item extends object> {
   }
 }
 
-function isDataset<Item extends object>(value: unknown): value is Dataset<Item> {
+/** A length and a method get. */
+export function isDataset<Item extends object>(value: unknown): value is Dataset<Item> {
   return (
     typeof value === 'object' &&
     value !== null &&

@@ -2,9 +2,10 @@
  * Batches in order or in a random one, synchronously or through workers. The order is a function of (seed, epoch), so the
  * position is two numbers; a saved and restored loader goes on with exactly the batch that would have come.
  */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { collate, type Collated, type Dataset } from './dataset.js';
-import { FarDataset, WorkerPool } from './far.js';
+import { checkOptions, needFlags, needFunction } from '../ops/options.js';
+import { FarDataset, isDataset, WorkerPool } from './far.js';
 import { integerAt, permutation } from './random.js';
 
 export interface DataLoaderOptions<Item extends object> {
@@ -40,8 +41,10 @@ function isState(value: unknown): value is LoaderState {
 }
 
 function count(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new GradproofError('ERR_VALUE', `${name} must be an integer >= ${least}, got ${value}`, { op: 'DataLoader' });
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value;
+  throw new GradproofError('ERR_VALUE', `${name} must be an integer >= ${least}, got ${shown(value)}`, {
+    op: 'DataLoader',
+  });
 }
 
 const OPTIONS = ['batchSize', 'shuffle', 'replacement', 'seed', 'dropLast', 'workers', 'collate'];
@@ -61,12 +64,12 @@ export class DataLoader<Item extends object> {
   #started = false;
 
   constructor(dataset: Dataset<Item> | FarDataset<Item>, options: DataLoaderOptions<Item> = {}) {
+    checkOptions('DataLoader', options, OPTIONS);
     const { batchSize = 1, shuffle = false, replacement = false, seed = 0, dropLast = false, workers = 0 } = options;
-    for (const key of Object.keys(options)) {
-      if (!OPTIONS.includes(key))
-        throw new GradproofError('ERR_OPTION', `there is no option '${key}'; there are ${OPTIONS.join(', ')}`, {
-          op: 'DataLoader',
-        });
+    needFlags('DataLoader', { shuffle, replacement, dropLast });
+    if (options.collate !== undefined) needFunction('DataLoader', 'collate', options.collate);
+    if (!(dataset instanceof FarDataset) && !isDataset(dataset)) {
+      throw new GradproofError('ERR_DATA', 'a dataset has a length and a method get(index)', { op: 'DataLoader' });
     }
     this.dataset = dataset;
     this.batchSize = count('batchSize', batchSize, 1);
@@ -110,10 +113,7 @@ export class DataLoader<Item extends object> {
   /** The next iteration goes on from this position. */
   loadStateDict(state: unknown): void {
     if (!isState(state)) {
-      throw new GradproofError(
-        'ERR_CHECKPOINT',
-        `a loader's state is { seed, epoch, index }, got ${JSON.stringify(state)}`,
-      );
+      throw new GradproofError('ERR_CHECKPOINT', `a loader's state is { seed, epoch, index }, got ${shown(state)}`);
     }
     this.#seed = state.seed;
     this.#epoch = state.epoch;

@@ -3,6 +3,9 @@
  * position without replaying it, and never disturbs the random stream of the model.
  */
 
+import { GradproofError, shown } from '../errors.js';
+import { checkComputed } from '../tensor/limits.js';
+
 /** One round of the 32-bit finaliser of MurmurHash3 (Austin Appleby, public domain). */
 function mix(h: number): number {
   let x = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -33,6 +36,13 @@ export function integerAt(n: number, seed: number, epoch: number, position: numb
 
 /** A uniform permutation of 0 … n − 1 (Fisher and Yates), the same for the same seed and epoch. */
 export function permutation(n: number, seed: number, epoch: number): Uint32Array {
+  for (const [name, value] of Object.entries({ n, seed, epoch })) {
+    if (Number.isSafeInteger(value) && value >= 0 && (name !== 'n' || value < 2 ** 32)) continue;
+    throw new GradproofError('ERR_VALUE', `${name} must be an integer >= 0, got ${shown(value)}`, {
+      op: 'permutation',
+    });
+  }
+  checkComputed(n, 'permutation');
   const order = Uint32Array.from({ length: n }, (_, i) => i);
   for (let i = n - 1; i > 0; i--) {
     const j = integerAt(i + 1, seed, epoch, i);

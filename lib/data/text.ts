@@ -2,7 +2,9 @@
 import { constants } from 'node:buffer';
 import { readdirSync, readFileSync, statSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
+import { fileError } from '../io/atomic.js';
+import { checkOptions, needText } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkIndex, tensorOf, type Dataset } from './dataset.js';
 
@@ -13,6 +15,12 @@ export class CharTokenizer {
   readonly #ids: ReadonlyMap<string, number>;
 
   constructor(vocabulary: readonly string[]) {
+    const given: unknown = vocabulary;
+    if (!Array.isArray(given) || !given.every((c) => typeof c === 'string' && [...c].length === 1)) {
+      throw new GradproofError('ERR_DATA', `the vocabulary must be a list of characters, got ${shown(given)}`, {
+        op: 'CharTokenizer',
+      });
+    }
     this.vocabulary = vocabulary;
     this.#ids = new Map(vocabulary.map((character, id) => [character, id]));
     if (vocabulary.length === 0 || this.#ids.size !== vocabulary.length) {
@@ -22,6 +30,7 @@ export class CharTokenizer {
 
   /** The tokenizer of exactly the characters of `text`. */
   static fromText(text: string): CharTokenizer {
+    needText('CharTokenizer', 'the text', text);
     return new CharTokenizer([...new Set(text)].sort((a, b) => (a.codePointAt(0) ?? 0) - (b.codePointAt(0) ?? 0)));
   }
 
@@ -31,6 +40,7 @@ export class CharTokenizer {
 
   /** Token ids; a character outside the vocabulary is ERR_DATA with its position. */
   encode(text: string): Int32Array {
+    needText('CharTokenizer', 'the text', text);
     const ids: number[] = [];
     for (const character of text) {
       const id = this.#ids.get(character);
@@ -48,10 +58,15 @@ export class CharTokenizer {
 
   decode(ids: Iterable<number>): string {
     let text = '';
+    const given: unknown = ids;
+    if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
+      throw new GradproofError('ERR_ARGUMENT', `the tokens must be a list, got ${shown(given)}`, {
+        op: 'CharTokenizer.decode',
+      });
     for (const id of ids) {
-      const character = this.vocabulary[id];
+      const character = typeof id === 'number' ? this.vocabulary[id] : undefined;
       if (character === undefined) {
-        throw new GradproofError('ERR_INDEX', `token ${id} is outside the vocabulary of ${this.size}`, {
+        throw new GradproofError('ERR_INDEX', `token ${shown(id)} is outside the vocabulary of ${this.size}`, {
           op: 'CharTokenizer.decode',
         });
       }
@@ -76,6 +91,8 @@ export class TextDataset implements Dataset<Block> {
   readonly #device: string;
 
   constructor(ids: Int32Array, options: { readonly block: number; readonly device?: string | undefined }) {
+    checkOptions('TextDataset', options, ['block', 'device']);
+    needTokens('TextDataset', ids);
     const { block } = options;
     if (!Number.isInteger(block) || block < 1)
       throw new GradproofError('ERR_VALUE', `block must be an integer >= 1, got ${block}`, { op: 'TextDataset' });
@@ -120,18 +137,24 @@ export function splitTokens(
   ids: Int32Array,
   fraction = 0.9,
 ): { readonly train: Int32Array; readonly validation: Int32Array } {
+  needTokens('splitTokens', ids);
+  if (!(typeof fraction === 'number' && fraction >= 0 && fraction <= 1))
+    throw new GradproofError('ERR_VALUE', `fraction must be in [0, 1], got ${shown(fraction)}`, { op: 'splitTokens' });
   const cut = Math.floor(ids.length * fraction);
   return { train: ids.subarray(0, cut), validation: ids.subarray(cut) };
 }
 
+function needTokens(op: string, ids: unknown): void {
+  if (ids instanceof Int32Array) return;
+  throw new GradproofError('ERR_ARGUMENT', `the tokens must be an Int32Array, got ${shown(ids)}`, { op });
+}
+
 function statOf(path: string): Stats {
+  needText('readText', 'the path', path);
   try {
     return statSync(path);
   } catch (error) {
-    throw new GradproofError('ERR_FILE', `cannot read ${path}: no such file or folder`, {
-      cause: error,
-      details: { path },
-    });
+    throw fileError(error, 'read', path);
   }
 }
 
@@ -157,11 +180,7 @@ function readBytes(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new GradproofError(
-      'ERR_FILE',
-      `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
+    throw fileError(error, 'read', path);
   }
 }
 

@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { GradproofError, isError } from '../errors.js';
+import { GradproofError, isError, shown } from '../errors.js';
+import { needText } from '../ops/options.js';
 
 let counter = 0;
 
@@ -61,12 +62,22 @@ async function syncFolder(path: string): Promise<void> {
 
 /** Writes `parts` one after the other; `path` appears, complete, only at the end. */
 export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array | string>): Promise<void> {
+  needText('writeFileAtomic', 'the path', path);
+  const source: unknown = parts;
+  if (typeof source !== 'object' || source === null || !(Symbol.iterator in source))
+    throw new GradproofError('ERR_ARGUMENT', `the parts must be a list of bytes and texts, got ${shown(source)}`, {
+      op: 'writeFileAtomic',
+    });
   const temporary = temporaryName(path);
   try {
     const file = await open(temporary, 'wx');
     try {
       for (const part of parts) {
-        const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+        const bytes: unknown = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+        if (!(bytes instanceof Uint8Array))
+          throw new GradproofError('ERR_ARGUMENT', `a part must be bytes or text, got ${shown(bytes)}`, {
+            op: 'writeFileAtomic',
+          });
         for (let done = 0; done < bytes.length;) {
           const { bytesWritten } = await file.write(bytes, done, bytes.length - done);
           done += bytesWritten;

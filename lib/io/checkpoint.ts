@@ -11,8 +11,9 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { getRngState, setRngState } from '../ops/generator.js';
+import { checkOptions, needText } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorBytes, tensorFromBytes } from './bytes.js';
 import { fileError, folderToRead, replaceFolder, writeFileAtomic } from './atomic.js';
@@ -58,13 +59,26 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function checkParts(op: string, parts: unknown): void {
+  const model: unknown = isRecord(parts) ? parts['model'] : undefined;
+  if (isStateful(model)) return;
+  throw new GradproofError('ERR_ARGUMENT', `the parts must be { model, … } with a module, got ${shown(model)}`, {
+    op,
+    hint: 'For example { model, optimizer, step }.',
+  });
+}
+
 function isTensorDict(value: unknown): value is Record<string, Tensor> {
   return isRecord(value);
 }
 
 /** Saves all parts into the folder `path`, replacing what was there only when everything is written. */
 export async function saveCheckpoint(path: string, parts: CheckpointParts): Promise<void> {
+  needText('saveCheckpoint', 'the path', path);
+  checkParts('saveCheckpoint', parts);
   const { model, step = 0, config = null, ...others } = parts;
+  if (!Number.isSafeInteger(step) || step < 0)
+    throw new GradproofError('ERR_VALUE', `step must be an integer >= 0, got ${shown(step)}`, { op: 'saveCheckpoint' });
   const weights = model.stateDict();
   if (!isTensorDict(weights))
     throw new GradproofError('ERR_CHECKPOINT', 'model.stateDict() must return tensors by name');
@@ -167,6 +181,7 @@ function snapshot(part: Stateful): unknown {
 
 /** Step and config of a checkpoint, without loading it. */
 export async function checkpointInfo(path: string): Promise<{ readonly step: number; readonly config: unknown }> {
+  needText('checkpointInfo', 'the path', path);
   const state = await readState(folderToRead(path));
   const { step, config } = state;
   if (typeof step !== 'number') throw broken(path, 'state.json has no step');
@@ -179,6 +194,9 @@ export async function loadCheckpoint(
   parts: { readonly model: Stateful; readonly [part: string]: unknown },
   options: { readonly device?: string | undefined } = {},
 ): Promise<CheckpointState> {
+  needText('loadCheckpoint', 'the path', path);
+  checkParts('loadCheckpoint', parts);
+  checkOptions('loadCheckpoint', options, ['device']);
   const { step, config, rng, weights, states, values } = await read(path, options.device);
   const takers: [Stateful, unknown][] = [[parts.model, weights]];
   for (const [name, part] of Object.entries(parts)) {

@@ -1,7 +1,8 @@
 /** A growing file of JSON lines, one object a line: readable while it grows, and after any interruption. */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions, needFunction, needText } from '../ops/options.js';
 import { fileError } from './atomic.js';
 
 export type Metrics = Readonly<Record<string, number | string | boolean | null>>;
@@ -22,6 +23,8 @@ export class MetricsFile {
 
   /** Appends to `path`; with `fresh`, starts it anew. */
   constructor(path: string, options: { readonly fresh?: boolean | undefined } = {}) {
+    needText('MetricsFile', 'the path', path);
+    checkOptions('MetricsFile', options, ['fresh']);
     this.path = path;
     try {
       mkdirSync(dirname(path), { recursive: true });
@@ -32,6 +35,10 @@ export class MetricsFile {
   }
 
   append(metrics: Metrics): void {
+    if (!isMetrics(metrics))
+      throw new GradproofError('ERR_ARGUMENT', `a line is an object of numbers and words, got ${shown(metrics)}`, {
+        op: 'MetricsFile',
+      });
     try {
       appendFileSync(this.path, `${encode(metrics)}\n`);
     } catch (error) {
@@ -41,6 +48,7 @@ export class MetricsFile {
 
   /** Drops the lines for which `keep` answers false (after a resume: those beyond the checkpoint). */
   trim(keep: (metrics: Metrics) => boolean): Metrics[] {
+    needFunction('MetricsFile.trim', 'keep', keep);
     const kept = readMetrics(this.path).filter(keep);
     try {
       writeFileSync(this.path, kept.map((line) => `${encode(line)}\n`).join(''));
@@ -53,6 +61,7 @@ export class MetricsFile {
 
 /** Every line of a metrics file; an incomplete last line (a killed process) is left out. */
 export function readMetrics(path: string): Metrics[] {
+  needText('readMetrics', 'the path', path);
   if (!existsSync(path)) return [];
   let text: string;
   try {

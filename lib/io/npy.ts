@@ -1,6 +1,7 @@
 /** NumPy's .npy files (format versions 1 to 3: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html). */
 import { readFile } from 'node:fs/promises';
 import { GradproofError } from '../errors.js';
+import { checkOptions, needTensors, needText } from '../ops/options.js';
 import { dtypeSize, type DType } from '../tensor/dtype.js';
 import { bf16ToNumber } from '../tensor/half.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -90,6 +91,8 @@ export function encodeNpyHeader(dtype: Exclude<DType, 'bf16'>, shape: readonly n
 
 /** Reads a .npy file as a tensor. */
 export async function loadNpy(path: string, options: { readonly device?: string | undefined } = {}): Promise<Tensor> {
+  needText('loadNpy', 'the path', path);
+  checkOptions('loadNpy', options, ['device']);
   let file: Uint8Array;
   try {
     file = await readFile(path);
@@ -102,6 +105,8 @@ export async function loadNpy(path: string, options: { readonly device?: string 
 
 /** Writes a tensor as .npy, atomically. NumPy has no bf16: such a tensor is stored as f32, exactly. */
 export async function saveNpy(path: string, tensor: Tensor): Promise<void> {
+  needText('saveNpy', 'the path', path);
+  needTensors('saveNpy', { tensor });
   const bytes = tensorBytes(tensor);
   if (tensor.dtype !== 'bf16') return writeFileAtomic(path, [encodeNpyHeader(tensor.dtype, tensor.shape), bytes]);
   const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);

@@ -3,10 +3,11 @@
  * asked for. Tensors that are one (tied weights) are stored once; the other names stand in the metadata as aliases.
  */
 import { open, type FileHandle } from 'node:fs/promises';
-import { GradproofError, closest } from '../errors.js';
+import { GradproofError, closest, shown } from '../errors.js';
 import { dtypeSize } from '../tensor/dtype.js';
 import { sameShape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { checkOptions, needTensors, needText } from '../ops/options.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { fileError, writeFileAtomic } from './atomic.js';
 import { tensorBytes, tensorFromBytes } from './bytes.js';
 import { encodeHeader, headerLength, parseHeader, type Entry } from './format.js';
@@ -33,6 +34,8 @@ function sameTensor(a: Tensor, b: Tensor): boolean {
 
 /** Writes a state dict, atomically. Any view, dtype and device. */
 export async function saveSafetensors(path: string, tensors: TensorDict, options: SaveOptions = {}): Promise<void> {
+  needText('saveSafetensors', 'the path', path);
+  checkDict(tensors, options);
   const metadata: Record<string, string> = { format: 'pt', ...options.metadata };
   const stored: { readonly name: string; readonly tensor: Tensor }[] = [];
   for (const [name, tensor] of Object.entries(tensors)) {
@@ -51,6 +54,19 @@ export async function saveSafetensors(path: string, tensors: TensorDict, options
     for (const { tensor } of stored) yield tensorBytes(tensor);
   }
   await writeFileAtomic(path, parts());
+}
+
+function checkDict(tensors: unknown, options: SaveOptions): void {
+  if (typeof tensors !== 'object' || tensors === null || Array.isArray(tensors) || isTensor(tensors)) {
+    throw new GradproofError('ERR_ARGUMENT', `tensors by name are needed, got ${shown(tensors)}`, {
+      op: 'saveSafetensors',
+      hint: 'Pass model.stateDict().',
+    });
+  }
+  needTensors('saveSafetensors', { ...tensors });
+  checkOptions('saveSafetensors', options, ['metadata']);
+  for (const [key, value] of Object.entries<unknown>({ ...options.metadata }))
+    needText('saveSafetensors', `metadata '${key}'`, value);
 }
 
 async function readAt(file: FileHandle, position: number, length: number, path: string): Promise<Uint8Array> {
@@ -73,6 +89,9 @@ export class SafetensorsFile {
   readonly #entries: ReadonlyMap<string, Entry>;
 
   private constructor(path: string, file: FileHandle, entries: readonly Entry[], metadata: Record<string, string>) {
+    const given: unknown = entries;
+    if (!Array.isArray(given) || shown(metadata) !== 'an object')
+      throw new GradproofError('ERR_ARGUMENT', 'use SafetensorsFile.open(path)');
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     this.path = path;
     this.#file = file;
@@ -93,6 +112,7 @@ export class SafetensorsFile {
 
   /** Opens a file and checks its whole header; ERR_FILE or ERR_FORMAT. */
   static async open(path: string): Promise<SafetensorsFile> {
+    needText('SafetensorsFile.open', 'the path', path);
     let file: FileHandle;
     try {
       file = await open(path, 'r');
@@ -159,6 +179,7 @@ export async function loadSafetensors(
   path: string,
   options: { readonly device?: string | undefined } = {},
 ): Promise<Record<string, Tensor>> {
+  checkOptions('loadSafetensors', options, ['device']);
   const file = await SafetensorsFile.open(path);
   try {
     return await file.all(options.device);

@@ -1,4 +1,6 @@
 /** A small convolutional classifier. */
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions } from '../ops/options.js';
 import * as nn from '../nn/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -20,8 +22,12 @@ export class CNN extends nn.Module {
   readonly pool = new nn.MaxPool2d(2);
   readonly fc: nn.Linear;
 
-  constructor({ size = 8, inChannels = 1, channels = 8, classes = 10 }: CNNOptions = {}) {
+  constructor(options: CNNOptions = {}) {
     super();
+    checkOptions('CNN', options, ['size', 'inChannels', 'channels', 'classes']);
+    const { size = 8, inChannels = 1, channels = 8, classes = 10 } = options;
+    if (!Number.isSafeInteger(size) || size < 4)
+      throw new GradproofError('ERR_VALUE', `size must be an integer >= 4, got ${shown(size)}`, { op: 'CNN' });
     const pooled = Math.floor((size - 2) / 2);
     this.conv = new nn.Conv2d(inChannels, channels, 3);
     this.fc = new nn.Linear(channels * pooled * pooled, classes);

@@ -1,6 +1,7 @@
 /** Sampling from a language model, one token at a time. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { noGrad } from '../autograd/modes.js';
+import { checkOptions } from '../ops/options.js';
 import { uniformAt } from '../data/random.js';
 import { tensorOf } from '../data/dataset.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -15,8 +16,8 @@ export interface GenerateOptions {
   readonly seed?: number | undefined;
 }
 
-function check(name: string, value: number, ok: boolean, what: string): void {
-  if (!ok) throw new GradproofError('ERR_VALUE', `${name} must be ${what}, got ${value}`, { op: 'generate' });
+function check(name: string, value: unknown, ok: boolean, what: string): void {
+  if (!ok) throw new GradproofError('ERR_VALUE', `${name} must be ${what}, got ${shown(value)}`, { op: 'generate' });
 }
 
 /** Draws from softmax(logits / temperature) with u uniform in [0, 1); ties at the top-k border all stay. */
@@ -26,7 +27,14 @@ export function sampleToken(
   topK: number | undefined,
   u: number,
 ): number {
-  const values = Array.from(logits);
+  const given: unknown = logits;
+  if (!Array.isArray(given) && !ArrayBuffer.isView(given))
+    throw new GradproofError('ERR_ARGUMENT', `the logits must be numbers in a list, got ${shown(given)}`, {
+      op: 'generate',
+    });
+  check('temperature', temperature, temperature >= 0, 'a number >= 0');
+  check('u', u, u >= 0 && u < 1, 'in [0, 1)');
+  const values = Array.from(logits, Number);
   const best = values.reduce((a, b) => Math.max(a, b), -Infinity);
   if (!Number.isFinite(best) || values.some(Number.isNaN)) {
     throw new GradproofError('ERR_NON_FINITE', 'the logits are not finite', { op: 'generate' });
@@ -53,10 +61,16 @@ export function generateTokens(
   options: GenerateOptions,
   device: string,
 ): number[] {
+  checkOptions('generate', options, ['maxNewTokens', 'temperature', 'topK', 'seed']);
   const { maxNewTokens, temperature = 1, topK, seed = 0 } = options;
   check('maxNewTokens', maxNewTokens, Number.isInteger(maxNewTokens) && maxNewTokens >= 0, 'an integer >= 0');
   check('temperature', temperature, temperature >= 0 && Number.isFinite(temperature), 'a number >= 0');
   if (topK !== undefined) check('topK', topK, Number.isInteger(topK) && topK >= 1, 'an integer >= 1');
+  const given: unknown = prompt;
+  if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
+    throw new GradproofError('ERR_ARGUMENT', `the prompt must be a list of tokens, got ${shown(given)}`, {
+      op: 'generate',
+    });
   const tokens = [...prompt];
   const start = tokens.length;
   if (start === 0) throw new GradproofError('ERR_DATA', 'the prompt needs at least one token', { op: 'generate' });

@@ -11,6 +11,7 @@ import { arange, ones } from '../ops/create.js';
 import { where } from '../ops/compare.js';
 import { tril } from '../ops/triangle.js';
 import { crossEntropy } from '../ops/cross_entropy.js';
+import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { scaledDotProductAttention } from '../ops/attention.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -35,13 +36,19 @@ export interface GPTConfig {
 
 type Config = { readonly [K in keyof GPTConfig]-?: Exclude<GPTConfig[K], undefined> };
 
+const CONFIG = ['vocab', 'block', 'layers', 'heads', 'width', 'dropout', 'bias', 'tied'];
+
 function complete(given: GPTConfig): Config {
+  checkOptions('GPT', given, CONFIG);
+  needFlags('GPT', { bias: given.bias, tied: given.tied });
   const config = { ...given, dropout: given.dropout ?? 0, bias: given.bias ?? false, tied: given.tied ?? true };
   for (const name of ['vocab', 'block', 'layers', 'heads', 'width'] as const) {
     if (!Number.isInteger(config[name]) || config[name] < 1) {
       throw new GradproofError('ERR_VALUE', `${name} must be an integer >= 1, got ${config[name]}`, { op: 'GPT' });
     }
   }
+  if (config.layers > 10000)
+    throw new GradproofError('ERR_VALUE', `layers must be at most 10000, got ${config.layers}`, { op: 'GPT' });
   if (config.width % config.heads !== 0) {
     throw new GradproofError(
       'ERR_VALUE',
@@ -60,7 +67,9 @@ export class CausalSelfAttention extends nn.Module {
   readonly resid_dropout: nn.Dropout;
   readonly #heads: number;
 
-  constructor({ width, heads, bias, dropout }: Config) {
+  constructor(config: Config) {
+    checkOptions('CausalSelfAttention', config, CONFIG);
+    const { width, heads, bias, dropout } = config;
     super();
     this.#heads = heads;
     this.c_attn = new nn.Linear(width, 3 * width, { bias });
@@ -71,6 +80,7 @@ export class CausalSelfAttention extends nn.Module {
 
   /** [B, T, width] → [B, T, width] */
   override forward(x: Tensor): Tensor {
+    needTensors('CausalSelfAttention', { x });
     const [b, t, width] = x.dims(3);
     const split = (part: Tensor): Tensor => part.reshape([b, t, this.#heads, width / this.#heads]).transpose(1, 2); // [B, H, T, width / H]
     const [q, k, v] = this.c_attn.forward(x).split(width, 2);
@@ -115,6 +125,7 @@ export class Block extends nn.Module {
 
   constructor(config: Config) {
     super();
+    checkOptions('Block', config, CONFIG);
     this.ln_1 = new nn.LayerNorm(config.width, { bias: config.bias });
     this.attn = new CausalSelfAttention(config);
     this.ln_2 = new nn.LayerNorm(config.width, { bias: config.bias });
@@ -122,6 +133,7 @@ export class Block extends nn.Module {
   }
 
   override forward(x: Tensor): Tensor {
+    needTensors('Block', { x });
     const y = x.add(this.attn.forward(this.ln_1.forward(x)));
     return y.add(this.mlp.forward(this.ln_2.forward(y)));
   }
@@ -185,6 +197,7 @@ export class GPT extends nn.Module {
 
   /** Tokens [B, T] (any integer dtype, T ≤ block) → logits [B, T, vocab]. */
   override forward(ids: Tensor): Tensor {
+    needTensors('GPT', { ids });
     const length = ids.shape[1] ?? 0;
     if (ids.ndim !== 2 || length > this.#config.block) {
       throw new GradproofError(
@@ -221,6 +234,7 @@ export class GPT extends nn.Module {
 
 /** Mean cross-entropy of logits [B, T, vocab] against targets [B, T], in nats. */
 export function tokenLoss(logits: Tensor, targets: Tensor): Tensor {
+  needTensors('tokenLoss', { logits, targets });
   const vocab = logits.shape[logits.ndim - 1] ?? 1;
   return crossEntropy(logits.reshape([-1, vocab]), targets.reshape([-1]));
 }

@@ -5,7 +5,8 @@
  */
 import { audit, type DeclaredZero } from '../audit/index.js';
 import { GradproofError } from '../errors.js';
-import type { Module } from '../nn/module.js';
+import { needModule, type Module } from '../nn/module.js';
+import { needFunction } from '../ops/options.js';
 import { Sampler } from '../ops/samples.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { MUTANT_KINDS, unchanged, type Mutant, type MutantKind } from './mutants.js';
@@ -28,6 +29,8 @@ export interface ProveOptions extends SessionOptions {
 
 /** Mutates the recorded graph of `loss(model)` and says which obligations notice. See {@link ProveOptions}. */
 export function prove<M extends Module>(model: M, loss: (model: M) => Tensor, options: ProveOptions = {}): ProofReport {
+  needModule('prove', model);
+  needFunction('prove', 'the loss', loss);
   const kinds: readonly MutantKind[] =
     options.mutations === undefined || options.mutations === 'all' ? MUTANT_KINDS : options.mutations;
   const session = new Session(model, loss, options);

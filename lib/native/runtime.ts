@@ -2,7 +2,7 @@
  * The one place where this thread meets the addon: the shared call block, the counters, the opened devices.
  * Everything above speaks of {@link Device} and storages, never of the addon.
  */
-import { GradproofError, type ErrorCode } from '../errors.js';
+import { GradproofError, shown, type ErrorCode } from '../errors.js';
 import { BLOCK_LENGTH, Code, Stat, type Addon, type DeviceInfo, type KernelRow } from './addon.js';
 import { loadAddon } from './load.js';
 
@@ -75,6 +75,8 @@ export function onDeviceOpened(check: (device: Device) => void): void {
 
 /** 'cpu' | 'cuda' | 'cuda:1' → the opened device. ERR_DEVICE says what was tried; nothing falls back in silence. */
 export function openDevice(spec: string): Device {
+  if (typeof spec !== 'string')
+    throw new GradproofError('ERR_DEVICE', `device must be like 'cpu', 'cuda' or 'cuda:1', got ${shown(spec)}`);
   const open = devices.get(spec);
   if (open !== undefined) return open;
   const match = /^([a-z]+)(?::(\d+))?$/.exec(spec);

@@ -1,45 +1,67 @@
 /** Activations as modules. */
+import { GradproofError, shown } from '../errors.js';
+import {
+  elu,
+  gelu,
+  hardsigmoid,
+  hardswish,
+  hardtanh,
+  leakyRelu,
+  logSigmoid,
+  logSoftmax,
+  mish,
+  relu,
+  relu6,
+  selu,
+  sigmoid,
+  silu,
+  softmax,
+  softplus,
+  softsign,
+  tanh,
+} from '../ops/index.js';
+import { checkOptions } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
 
 /** max(x, 0). */
 export class ReLU extends Module {
   override forward(x: Tensor): Tensor {
-    return x.relu();
+    return relu(x);
   }
 }
 
 /** x · σ(x). */
 export class SiLU extends Module {
   override forward(x: Tensor): Tensor {
-    return x.silu();
+    return silu(x);
   }
 }
 
 export class Tanh extends Module {
   override forward(x: Tensor): Tensor {
-    return x.tanh();
+    return tanh(x);
   }
 }
 
 /** 1 / (1 + e⁻ˣ). */
 export class Sigmoid extends Module {
   override forward(x: Tensor): Tensor {
-    return x.sigmoid();
+    return sigmoid(x);
   }
 }
 
 /** ln(1 + eˣ). */
 export class Softplus extends Module {
   override forward(x: Tensor): Tensor {
-    return x.softplus();
+    return softplus(x);
   }
 }
 
 /** −ln(1 + e⁻ˣ). */
 export class LogSigmoid extends Module {
   override forward(x: Tensor): Tensor {
-    return x.logSigmoid();
+    return logSigmoid(x);
   }
 }
 
@@ -54,11 +76,15 @@ export class GELU extends Module {
 
   constructor(options: GELUOptions = {}) {
     super();
+    checkOptions('GELU', options, ['approximate']);
+    const word: unknown = options.approximate ?? 'none';
+    if (word !== 'none' && word !== 'tanh')
+      throw new GradproofError('ERR_VALUE', `approximate must be 'none' or 'tanh', got ${shown(word)}`, { op: 'GELU' });
     this.approximate = options.approximate ?? 'none';
   }
 
   override forward(x: Tensor): Tensor {
-    return x.gelu({ approximate: this.approximate });
+    return gelu(x, { approximate: this.approximate });
   }
 }
 
@@ -72,7 +98,7 @@ export class LeakyReLU extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return x.leakyRelu(this.negativeSlope);
+    return leakyRelu(x, this.negativeSlope);
   }
 }
 
@@ -86,21 +112,21 @@ export class ELU extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return x.elu(this.alpha);
+    return elu(x, this.alpha);
   }
 }
 
 /** x limited to [0, 6]. */
 export class ReLU6 extends Module {
   override forward(x: Tensor): Tensor {
-    return x.relu6();
+    return relu6(x);
   }
 }
 
 /** x · tanh(softplus(x)). */
 export class Mish extends Module {
   override forward(x: Tensor): Tensor {
-    return x.mish();
+    return mish(x);
   }
 }
 
@@ -116,35 +142,35 @@ export class Hardtanh extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return x.hardtanh(this.min, this.max);
+    return hardtanh(x, this.min, this.max);
   }
 }
 
 /** A piecewise linear sigmoid. */
 export class Hardsigmoid extends Module {
   override forward(x: Tensor): Tensor {
-    return x.hardsigmoid();
+    return hardsigmoid(x);
   }
 }
 
 /** x · hardsigmoid(x). */
 export class Hardswish extends Module {
   override forward(x: Tensor): Tensor {
-    return x.hardswish();
+    return hardswish(x);
   }
 }
 
 /** ELU with the scales that keep mean 0 and variance 1 (Klambauer et al., 2017). */
 export class SELU extends Module {
   override forward(x: Tensor): Tensor {
-    return x.selu();
+    return selu(x);
   }
 }
 
 /** x / (1 + |x|). */
 export class Softsign extends Module {
   override forward(x: Tensor): Tensor {
-    return x.softsign();
+    return softsign(x);
   }
 }
 
@@ -158,7 +184,7 @@ export class Softmax extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return x.softmax(this.dim);
+    return softmax(x, this.dim);
   }
 }
 
@@ -172,6 +198,6 @@ export class LogSoftmax extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    return x.logSoftmax(this.dim);
+    return logSoftmax(x, this.dim);
   }
 }

@@ -1,9 +1,9 @@
 /** Multi-head attention (Vaswani et al., 2017), with torch.nn.MultiheadAttention's parameters and masks. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { scaledDotProductAttention } from '../ops/attention.js';
 import { where } from '../ops/compare.js';
 import { zeros } from '../ops/create.js';
-import { checkOptions } from '../ops/options.js';
+import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { linear } from '../ops/linear.js';
 import { showShape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -47,6 +47,8 @@ export interface AttentionInputs extends AttentionMasks {
 
 const ATTENTION_OPTIONS = ['dropout', 'bias', 'kdim', 'vdim', 'batchFirst', 'dtype', 'device'];
 
+const MASKS = ['attnMask', 'keyPaddingMask', 'isCausal'];
+
 interface Sizes {
   readonly batch: number;
   readonly queries: number;
@@ -77,10 +79,11 @@ export class MultiheadAttention extends Module {
     const { dropout = 0, bias = true, kdim = embedDim, vdim = embedDim, batchFirst = true } = options;
     checkSizes('MultiheadAttention', { embedDim, numHeads, kdim, vdim });
     checkProbability('MultiheadAttention', dropout);
+    needFlags('MultiheadAttention', { bias, batchFirst });
     if (embedDim % numHeads !== 0) {
       throw new GradproofError(
         'ERR_VALUE',
-        `embedDim must be a multiple of numHeads, got ${String(embedDim)} and ${String(numHeads)}`,
+        `embedDim must be a multiple of numHeads, got ${shown(embedDim)} and ${shown(numHeads)}`,
         { op: 'MultiheadAttention' },
       );
     }
@@ -116,6 +119,8 @@ export class MultiheadAttention extends Module {
     third?: Tensor,
     masks: AttentionMasks = {},
   ): Tensor {
+    if (!isTensor(second)) checkOptions('MultiheadAttention', second, ['key', 'value', ...MASKS]);
+    checkOptions('MultiheadAttention', masks, MASKS);
     const given = isTensor(second) ? { ...masks, key: second, value: third ?? second } : second;
     return this.#attend(query, given);
   }
@@ -124,6 +129,7 @@ export class MultiheadAttention extends Module {
     query: Tensor,
     { key = query, value = key, attnMask, keyPaddingMask, isCausal = false }: AttentionInputs,
   ): Tensor {
+    needTensors('MultiheadAttention', { query, key, value });
     this.#check(query, key, value);
     const single = query.ndim === 2;
     const order = (x: Tensor): Tensor => (single ? x.unsqueeze(0) : this.batchFirst ? x : x.transpose(0, 1));

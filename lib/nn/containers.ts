@@ -1,22 +1,28 @@
 /** Modules that hold modules. Plain arrays and objects are walked as well; these are for chaining and for typed access. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { Module, type Layer } from './module.js';
-import type { Parameter } from './parameter.js';
+import { needTensors, needText } from '../ops/options.js';
+import { Module, needModule, type Layer } from './module.js';
+import { Parameter } from './parameter.js';
 
 /** Own property of a container: its key is the state-dict key. */
 function put(container: Module, key: string, value: Module | Parameter): void {
   Object.defineProperty(container, key, { value, writable: false, configurable: true, enumerable: true });
 }
 
+/** What can be gone through; ERR_MODULE for anything else. */
+function listed<T>(op: string, values: Iterable<T>): Iterable<T> {
+  const given: unknown = values;
+  if (typeof given === 'object' && given !== null && Symbol.iterator in given) return values;
+  throw new GradproofError('ERR_MODULE', `a list is needed, got ${shown(given)}`, { op });
+}
+
 function at<T>(list: readonly T[], index: number, op: string): T {
   const found = list[index < 0 ? index + list.length : index];
   if (found === undefined) {
-    throw new GradproofError(
-      'ERR_INDEX',
-      `index ${String(index)} is out of range for ${String(list.length)} elements`,
-      { op },
-    );
+    throw new GradproofError('ERR_INDEX', `index ${shown(index)} is out of range for ${String(list.length)} elements`, {
+      op,
+    });
   }
   return found;
 }
@@ -31,6 +37,7 @@ export class Sequential extends Module {
   }
 
   append(layer: Layer): this {
+    needModule('Sequential', layer);
     put(this, String(this.#layers.length), layer);
     this.#layers.push(layer);
     return this;
@@ -50,6 +57,7 @@ export class Sequential extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    needTensors('Sequential', { x });
     let y = x;
     for (const layer of this.#layers) y = layer.forward(y);
     return y;
@@ -62,10 +70,11 @@ export class ModuleList<M extends Module = Module> extends Module {
 
   constructor(modules: Iterable<M> = []) {
     super();
-    for (const module of modules) this.append(module);
+    for (const module of listed('ModuleList', modules)) this.append(module);
   }
 
   append(module: M): this {
+    needModule('ModuleList', module);
     put(this, String(this.#modules.length), module);
     this.#modules.push(module);
     return this;
@@ -90,10 +99,14 @@ export class ModuleDict<M extends Module = Module> extends Module {
 
   constructor(modules: Readonly<Record<string, M>> = {}) {
     super();
+    if (shown(modules) !== 'an object')
+      throw new GradproofError('ERR_MODULE', `modules by name are needed, got ${shown(modules)}`, { op: 'ModuleDict' });
     for (const [name, module] of Object.entries(modules)) this.set(name, module);
   }
 
   set(name: string, module: M): this {
+    needText('ModuleDict', 'the name', name);
+    needModule('ModuleDict', module);
     if (name === '' || name.includes('.') || (name in this && !this.#modules.has(name))) {
       throw new GradproofError('ERR_MODULE', `a module needs a free name without dots, got '${name}'`, {
         op: 'ModuleDict',
@@ -137,10 +150,12 @@ export class ParameterList extends Module {
 
   constructor(parameters: Iterable<Parameter> = []) {
     super();
-    for (const parameter of parameters) this.append(parameter);
+    for (const parameter of listed('ParameterList', parameters)) this.append(parameter);
   }
 
   append(parameter: Parameter): this {
+    if (!(parameter instanceof Parameter))
+      throw new GradproofError('ERR_MODULE', `a Parameter is needed, got ${shown(parameter)}`, { op: 'ParameterList' });
     put(this, String(this.#parameters.length), parameter);
     this.#parameters.push(parameter);
     return this;

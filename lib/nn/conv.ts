@@ -1,6 +1,6 @@
 /** Convolution over images [batch, channels, height, width]. */
-import { GradproofError } from '../errors.js';
-import { checkOptions } from '../ops/options.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { conv2d } from '../ops/conv2d.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -30,6 +30,10 @@ export function both(pair: Pair): readonly [number, number] {
 }
 
 export function checkPair(op: string, name: string, pair: Pair, least = 1): void {
+  const given: unknown = pair;
+  if (typeof given !== 'number' && !(Array.isArray(given) && given.length === 2)) {
+    throw new GradproofError('ERR_VALUE', `${name} must be a number or two, got ${shown(given)}`, { op });
+  }
   const [first, second] = both(pair);
   checkSizes(op, { [`${name}[0]`]: first, [`${name}[1]`]: second }, least);
 }
@@ -66,6 +70,7 @@ export class Conv2d extends Module {
   constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: Conv2dOptions = {}) {
     super();
     checkOptions('Conv2d', options, CONV2D_OPTIONS);
+    needFlags('Conv2d', { bias: options.bias });
     this.groups = options.groups ?? 1;
     this.stride = options.stride ?? 1;
     this.padding = options.padding ?? 0;
@@ -108,6 +113,7 @@ export class Flatten extends Module {
   }
 
   override forward(x: Tensor): Tensor {
+    needTensors('Flatten', { x });
     return x.flatten(this.startDim, this.endDim);
   }
 }

@@ -1,5 +1,5 @@
 /** Tables of learned rows. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { noGrad } from '../autograd/modes.js';
 import { checkOptions } from '../ops/options.js';
 import { embedding } from '../ops/embedding.js';
@@ -30,7 +30,7 @@ export class Embedding extends Module {
     if (paddingIdx !== undefined && !(Number.isInteger(paddingIdx) && inRange(paddingIdx, numEmbeddings))) {
       throw new GradproofError(
         'ERR_VALUE',
-        `paddingIdx must be a row of the table, ${String(-numEmbeddings)} to ${String(numEmbeddings - 1)}, got ${String(paddingIdx)}`,
+        `paddingIdx must be a row of the table, ${String(-numEmbeddings)} to ${String(numEmbeddings - 1)}, got ${shown(paddingIdx)}`,
         { op: 'Embedding' },
       );
     }

@@ -1,5 +1,13 @@
 /** Modules: they own parameters and call ops; no mathematics happens here. */
-export * from './module.js';
+export {
+  Module,
+  modulePath,
+  runningModules,
+  type ForwardHook,
+  type ForwardPreHook,
+  type Layer,
+  type To,
+} from './module.js';
 export * from './parameter.js';
 export type { LoadOptions, LoadReport, StateDict } from './state_dict.js';
 export type { Summary, SummaryOptions, SummaryRow } from './summary.js';

@@ -3,8 +3,9 @@
  * Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), torch.nn.init.
  */
 import { noGrad } from '../autograd/modes.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { randn, uniform } from '../ops/create.js';
+import { checkOptions, needTensors } from '../ops/options.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -22,6 +23,8 @@ export interface KaimingOptions {
 
 /** The recommended standard-deviation factor of a nonlinearity (torch.nn.init.calculate_gain). */
 export function calculateGain(nonlinearity: Nonlinearity, a = 0.01): number {
+  if (typeof a !== 'number')
+    throw new GradproofError('ERR_VALUE', `a must be a number, got ${shown(a)}`, { op: 'init' });
   switch (nonlinearity) {
     case 'linear':
     case 'conv1d':
@@ -37,11 +40,19 @@ export function calculateGain(nonlinearity: Nonlinearity, a = 0.01): number {
       return Math.sqrt(2 / (1 + a * a));
     case 'selu':
       return 3 / 4;
+    default:
+      throw new GradproofError(
+        'ERR_VALUE',
+        `there is no gain for ${shown(nonlinearity)} '${String(nonlinearity satisfies never)}'`,
+        { op: 'init' },
+      );
   }
 }
 
 /** Inputs and outputs per unit: sizes of axes 1 and 0 times the receptive field. */
 export function fans(t: { readonly shape: readonly number[] }): { readonly fanIn: number; readonly fanOut: number } {
+  const shape: unknown = typeof t === 'object' ? Reflect.get({ ...t }, 'shape') : undefined;
+  if (!Array.isArray(shape)) needTensors('init', { t });
   const [out, inner, ...kernel] = t.shape;
   if (out === undefined || inner === undefined) {
     throw new GradproofError('ERR_SHAPE', `fans need at least two axes, got ${showShape(t.shape)}`, { op: 'init' });
@@ -55,6 +66,7 @@ function options(t: Tensor): { readonly dtype: Tensor['dtype']; readonly device:
 }
 
 function write<T extends Tensor>(t: T, values: () => Tensor): T {
+  needTensors('init', { t });
   noGrad(() => {
     t.copy_(values());
   });
@@ -72,6 +84,7 @@ export function normal_<T extends Tensor>(t: T, mean = 0, std = 1): T {
 }
 
 export function constant_<T extends Tensor>(t: T, value: number): T {
+  needTensors('init', { t });
   noGrad(() => {
     t.fill_(value);
   });
@@ -99,7 +112,12 @@ export function xavierNormal_<T extends Tensor>(t: T, gain = 1): T {
   return normal_(t, 0, gain * Math.sqrt(2 / (fanIn + fanOut)));
 }
 
-function kaimingStd(t: Tensor, { a = 0, mode = 'fanIn', nonlinearity = 'leaky_relu' }: KaimingOptions): number {
+function kaimingStd(t: Tensor, how: KaimingOptions): number {
+  checkOptions('init', how, ['a', 'mode', 'nonlinearity']);
+  const { a = 0, mode = 'fanIn', nonlinearity = 'leaky_relu' } = how;
+  const given: unknown = mode;
+  if (given !== 'fanIn' && given !== 'fanOut')
+    throw new GradproofError('ERR_VALUE', `mode must be 'fanIn' or 'fanOut', got ${shown(given)}`, { op: 'init' });
   return calculateGain(nonlinearity, a) / Math.sqrt(fans(t)[mode]);
 }
 

@@ -1,5 +1,5 @@
 /** Layers with a dense weight. */
-import { checkOptions } from '../ops/options.js';
+import { checkOptions, needFlags } from '../ops/options.js';
 import { linear } from '../ops/linear.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -24,6 +24,7 @@ export class Linear extends Module {
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
     checkOptions('Linear', options, ['bias', 'dtype', 'device']);
+    needFlags('Linear', { bias: options.bias });
     checkSizes('Linear', { inFeatures, outFeatures });
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;

@@ -10,11 +10,18 @@ import {
 } from '../ops/losses.js';
 import type { Reduction } from '../ops/reduction.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions } from '../ops/options.js';
 import { Module } from './module.js';
 
 export interface LossOptions {
   /** Default 'mean'. */
   readonly reduction?: Reduction | undefined;
+}
+
+function checkReduction(op: string, reduction: unknown): void {
+  if (reduction === undefined || reduction === 'mean' || reduction === 'sum' || reduction === 'none') return;
+  throw new GradproofError('ERR_VALUE', `reduction must be 'mean', 'sum' or 'none', got ${shown(reduction)}`, { op });
 }
 
 /** A buffer for the weights, so that they move with the module; not part of the state dict unless given. */
@@ -31,9 +38,11 @@ abstract class WeightedLoss extends Module {
 export class CrossEntropyLoss extends WeightedLoss {
   readonly options: Omit<CrossEntropyOptions, 'weight'>;
 
-  constructor({ weight, ...options }: CrossEntropyOptions = {}) {
+  constructor(options: CrossEntropyOptions = {}) {
+    checkOptions('CrossEntropyLoss', options, ['weight', 'reduction', 'ignoreIndex', 'labelSmoothing']);
+    const { weight, ...rest } = options;
     super(weight);
-    this.options = options;
+    this.options = rest;
   }
 
   override forward(logits: Tensor, target: Tensor): Tensor {
@@ -52,9 +61,11 @@ export interface NLLLossOptions extends LossOptions {
 export class NLLLoss extends WeightedLoss {
   readonly options: Omit<NLLLossOptions, 'weight'>;
 
-  constructor({ weight, ...options }: NLLLossOptions = {}) {
+  constructor(options: NLLLossOptions = {}) {
+    checkOptions('NLLLoss', options, ['weight', 'reduction', 'ignoreIndex']);
+    const { weight, ...rest } = options;
     super(weight);
-    this.options = options;
+    this.options = rest;
   }
 
   override forward(x: Tensor, target: Tensor): Tensor {
@@ -65,8 +76,10 @@ export class NLLLoss extends WeightedLoss {
 abstract class PlainLoss<O extends LossOptions> extends Module {
   readonly options: O;
 
-  constructor(options: O) {
+  constructor(op: string, options: O, names: readonly string[] = []) {
     super();
+    checkOptions(op, options, ['reduction', ...names]);
+    checkReduction(op, options.reduction);
     this.options = options;
   }
 }
@@ -74,7 +87,7 @@ abstract class PlainLoss<O extends LossOptions> extends Module {
 /** Mean squared error. */
 export class MSELoss extends PlainLoss<LossOptions> {
   constructor(options: LossOptions = {}) {
-    super(options);
+    super('MSELoss', options);
   }
 
   override forward(x: Tensor, target: Tensor): Tensor {
@@ -85,7 +98,7 @@ export class MSELoss extends PlainLoss<LossOptions> {
 /** Mean absolute error. */
 export class L1Loss extends PlainLoss<LossOptions> {
   constructor(options: LossOptions = {}) {
-    super(options);
+    super('L1Loss', options);
   }
 
   override forward(x: Tensor, target: Tensor): Tensor {
@@ -101,7 +114,7 @@ export interface SmoothL1LossOptions extends LossOptions {
 /** Squared (over 2 beta) below beta, absolute (less beta / 2) above. */
 export class SmoothL1Loss extends PlainLoss<SmoothL1LossOptions> {
   constructor(options: SmoothL1LossOptions = {}) {
-    super(options);
+    super('SmoothL1Loss', options, ['beta']);
   }
 
   override forward(x: Tensor, target: Tensor): Tensor {
@@ -117,7 +130,7 @@ export interface HuberLossOptions extends LossOptions {
 /** Half the square below delta, delta (|d| − delta / 2) above (Huber, 1964). */
 export class HuberLoss extends PlainLoss<HuberLossOptions> {
   constructor(options: HuberLossOptions = {}) {
-    super(options);
+    super('HuberLoss', options, ['delta']);
   }
 
   override forward(x: Tensor, target: Tensor): Tensor {
@@ -133,7 +146,10 @@ export interface BCELossOptions extends LossOptions {
 export class BCELoss extends WeightedLoss {
   readonly reduction: Reduction;
 
-  constructor({ weight, reduction = 'mean' }: BCELossOptions = {}) {
+  constructor(options: BCELossOptions = {}) {
+    checkOptions('BCELoss', options, ['weight', 'reduction']);
+    checkReduction('BCELoss', options.reduction);
+    const { weight, reduction = 'mean' } = options;
     super(weight);
     this.reduction = reduction;
   }
@@ -153,7 +169,10 @@ export class BCEWithLogitsLoss extends WeightedLoss {
   readonly reduction: Reduction;
   declare readonly pos_weight: Tensor | null;
 
-  constructor({ weight, posWeight, reduction = 'mean' }: BCEWithLogitsLossOptions = {}) {
+  constructor(options: BCEWithLogitsLossOptions = {}) {
+    checkOptions('BCEWithLogitsLoss', options, ['weight', 'posWeight', 'reduction']);
+    checkReduction('BCEWithLogitsLoss', options.reduction);
+    const { weight, posWeight, reduction = 'mean' } = options;
     super(weight);
     this.registerBuffer('pos_weight', posWeight ?? null);
     this.reduction = reduction;

@@ -4,7 +4,8 @@
  * parameters come before those of its children.
  */
 import { noGrad } from '../autograd/modes.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions, needFlags, needFunction, needTensors, needText } from '../ops/options.js';
 import { state } from '../ops/state.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { checkDType, isDType, isFloat, type DType } from '../tensor/dtype.js';
@@ -91,6 +92,7 @@ export class Module {
   }
 
   #register<H>(list: (hooks: Hooks) => Set<H>, hook: H): () => void {
+    needFunction('registerForwardHook', 'the hook', hook);
     this.#hooks ??= { before: new Set(), after: new Set() };
     list(this.#hooks).add(hook);
     bindingChanged();
@@ -107,6 +109,9 @@ export class Module {
     value: Tensor | null,
     options: { readonly persistent?: boolean | undefined } = {},
   ): void {
+    needText('registerBuffer', 'the name', name);
+    checkOptions('registerBuffer', options, ['persistent']);
+    if (value !== null) needTensors('registerBuffer', { [name]: value });
     if (name === '' || name.includes('.') || (name in this && !this.#buffers.has(name) && !isUnset(this, name))) {
       throw new GradproofError('ERR_MODULE', `a buffer needs a free name without dots, got '${name}'`, {
         op: this.constructor.name,
@@ -222,12 +227,14 @@ export class Module {
 
   /** Calls `visit` for this module and all below, children first. */
   apply(visit: (module: Module) => void): this {
+    needFunction('apply', 'visit', visit);
     for (const module of this.modules().reverse()) visit(module);
     return this;
   }
 
   /** Training mode (dropout on) for this module and all below. */
   train(on = true): this {
+    needFlags('train', { on });
     for (const module of this.modules()) module.training = on;
     bindingChanged();
     return this;
@@ -239,6 +246,7 @@ export class Module {
   }
 
   requiresGrad_(on = true): this {
+    needFlags('requiresGrad_', { on });
     for (const parameter of this.parameters()) parameter.requiresGrad = on;
     bindingChanged();
     return this;
@@ -264,6 +272,7 @@ export class Module {
    * applies to floating tensors. Make optimizers after moving: their state does not move along.
    */
   to(target: To | string): this {
+    if (typeof target !== 'string') checkOptions('to', target, ['dtype', 'device']);
     const { dtype, device } =
       typeof target === 'string'
         ? isDType(target)
@@ -311,6 +320,15 @@ export function modulePath(): string {
 /** The modules whose `forward` is running, the outermost first. */
 export function runningModules(): readonly Module[] {
   return [...running];
+}
+
+/** ERR_MODULE for what is no module; two loaded copies of the package are named as such. */
+export function needModule(op: string, value: unknown): void {
+  if (value instanceof Module) return;
+  throw new GradproofError('ERR_MODULE', `a module is needed, got ${shown(value)}`, {
+    op,
+    hint: 'A model is an object of a class that extends gp.nn.Module.',
+  });
 }
 
 function notImplemented(this: unknown): never {

@@ -1,6 +1,7 @@
 /** Normalisation over the last axes. */
+import { GradproofError, shown } from '../errors.js';
 import { layerNorm } from '../ops/layer_norm.js';
-import { checkOptions } from '../ops/options.js';
+import { checkOptions, needFlags } from '../ops/options.js';
 import { rmsNorm } from '../ops/rms_norm.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -9,6 +10,12 @@ import { blank, checkEps, checkSizes, type Place } from './options.js';
 import type { Parameter } from './parameter.js';
 
 function sizes(op: string, normalizedShape: number | readonly number[]): readonly number[] {
+  const given: unknown = normalizedShape;
+  if (typeof given !== 'number' && !(Array.isArray(given) && given.length > 0)) {
+    throw new GradproofError('ERR_SHAPE', `normalizedShape must be a size or a list of them, got ${shown(given)}`, {
+      op,
+    });
+  }
   const shape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
   checkSizes(op, Object.fromEntries(shape.map((size, i) => [`normalizedShape[${String(i)}]`, size])));
   return shape;
@@ -35,6 +42,7 @@ export class LayerNorm extends Module {
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     super();
     checkOptions('LayerNorm', options, ['eps', 'elementwiseAffine', 'bias', 'dtype', 'device']);
+    needFlags('LayerNorm', { elementwiseAffine: options.elementwiseAffine, bias: options.bias });
     const { eps = 1e-5, elementwiseAffine = true, bias = true } = options;
     checkEps('LayerNorm', eps);
     this.normalizedShape = sizes('LayerNorm', normalizedShape);
@@ -74,6 +82,7 @@ export class RMSNorm extends Module {
   constructor(normalizedShape: number | readonly number[], options: RMSNormOptions = {}) {
     super();
     checkOptions('RMSNorm', options, ['eps', 'elementwiseAffine', 'dtype', 'device']);
+    needFlags('RMSNorm', { elementwiseAffine: options.elementwiseAffine });
     if (options.eps !== undefined) checkEps('RMSNorm', options.eps);
     this.normalizedShape = sizes('RMSNorm', normalizedShape);
     this.eps = options.eps;

@@ -1,6 +1,8 @@
 /** A parameter is a leaf tensor that a module owns: trained, listed, saved. */
 import { contiguous } from '../ops/memory.js';
+import { checkOptions, needTensors } from '../ops/options.js';
 import { noGrad } from '../autograd/modes.js';
+import { assertLive } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 
 export interface ParameterOptions {
@@ -14,6 +16,9 @@ export class Parameter extends Tensor {
 
   /** Over the memory of `data` where that is row-major and nobody's constant, else over a copy. */
   constructor(data: Tensor, options: ParameterOptions = {}) {
+    needTensors('Parameter', { data });
+    checkOptions('Parameter', options, ['requiresGrad']);
+    assertLive(data.storage, 'Parameter');
     const shared = data.isContiguous && data.storage.constant === undefined;
     const own = shared ? data : noGrad(() => contiguous.named({ x: data }).y);
     super(own.storage, own.shape, own.stride, own.offset, own.dtype);

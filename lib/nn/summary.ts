@@ -1,5 +1,6 @@
 /** The table of `model.summary(shape)`. */
 import { noGrad } from '../autograd/modes.js';
+import { checkOptions } from '../ops/options.js';
 import { zeros } from '../ops/create.js';
 import type { DType } from '../tensor/dtype.js';
 import { showShape } from '../tensor/shape.js';
@@ -31,6 +32,7 @@ export interface Summary {
 
 /** Sends zeros of `shape` through the model in evaluation mode, without gradients, and notes every module's output. */
 export function summarize(model: Module, shape: readonly number[], options: SummaryOptions): Summary {
+  checkOptions('summary', options, ['dtype', 'device']);
   const outputs = new Map<Module, readonly number[]>();
   const modules = model.namedModules();
   const modes = modules.map(([, module]) => module.training);

@@ -1,5 +1,7 @@
 /** The Transformer's layers (Vaswani et al., 2017; norm first: Xiong et al., 2020), named and ordered as torch.nn's. */
-import { checkOptions } from '../ops/options.js';
+import { GradproofError, shown } from '../errors.js';
+import { gelu, relu } from '../ops/index.js';
+import { checkOptions, needFlags, needFunction, needTensors } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { MultiheadAttention } from './attention.js';
 import { ModuleList } from './containers.js';
@@ -38,11 +40,31 @@ const OPTIONS = [
   'device',
 ];
 
+const ENCODER_MASKS = ['srcMask', 'srcKeyPaddingMask', 'isCausal'];
+const DECODER_MASKS = [
+  'tgtMask',
+  'memoryMask',
+  'tgtKeyPaddingMask',
+  'memoryKeyPaddingMask',
+  'tgtIsCausal',
+  'memoryIsCausal',
+];
+
+function* stacked<M>(count: number, make: () => M): Generator<M> {
+  if (count > 10000) throw new GradproofError('ERR_VALUE', `numLayers must be at most 10000, got ${String(count)}`);
+  for (let i = 0; i < count; i++) yield make();
+}
+
 type Activation = (x: Tensor) => Tensor;
 
 function activationOf(activation: TransformerLayerOptions['activation']): Activation {
   if (typeof activation === 'function') return activation;
-  return activation === 'gelu' ? (x) => x.gelu() : (x) => x.relu();
+  if (activation !== undefined && activation !== 'relu' && activation !== 'gelu') {
+    throw new GradproofError('ERR_VALUE', `activation must be 'relu', 'gelu' or a function, got ${shown(activation)}`, {
+      op: 'TransformerLayer',
+    });
+  }
+  return activation === 'gelu' ? (x) => gelu(x) : (x) => relu(x);
 }
 
 export interface EncoderMasks {
@@ -69,8 +91,13 @@ export class TransformerEncoderLayer extends Module {
 
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super();
-    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5 } = options;
     checkOptions('TransformerEncoderLayer', options, OPTIONS);
+    needFlags('TransformerEncoderLayer', {
+      bias: options.bias,
+      batchFirst: options.batchFirst,
+      normFirst: options.normFirst,
+    });
+    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5 } = options;
     const place = { bias: options.bias, dtype: options.dtype, device: options.device };
     checkSizes('TransformerEncoderLayer', { dModel, nhead, dimFeedforward });
     this.self_attn = new MultiheadAttention(dModel, nhead, { ...place, dropout, batchFirst: options.batchFirst });
@@ -87,6 +114,8 @@ export class TransformerEncoderLayer extends Module {
 
   /** [batch, T, dModel] → the same shape. */
   override forward(src: Tensor, masks: EncoderMasks = {}): Tensor {
+    needTensors('TransformerEncoderLayer', { src });
+    checkOptions('TransformerEncoderLayer', masks, ENCODER_MASKS);
     const { srcMask: attnMask, srcKeyPaddingMask: keyPaddingMask, isCausal } = masks;
     const attend = (x: Tensor): Tensor =>
       this.dropout1.forward(this.self_attn.forward(x, { attnMask, keyPaddingMask, isCausal }));
@@ -136,8 +165,13 @@ export class TransformerDecoderLayer extends Module {
 
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super();
-    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5 } = options;
     checkOptions('TransformerDecoderLayer', options, OPTIONS);
+    needFlags('TransformerDecoderLayer', {
+      bias: options.bias,
+      batchFirst: options.batchFirst,
+      normFirst: options.normFirst,
+    });
+    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5 } = options;
     const place = { bias: options.bias, dtype: options.dtype, device: options.device };
     checkSizes('TransformerDecoderLayer', { dModel, nhead, dimFeedforward });
     this.self_attn = new MultiheadAttention(dModel, nhead, { ...place, dropout, batchFirst: options.batchFirst });
@@ -157,6 +191,8 @@ export class TransformerDecoderLayer extends Module {
 
   /** Target [batch, T, dModel] and memory [batch, S, dModel] → [batch, T, dModel]. */
   override forward(tgt: Tensor, memory: Tensor, masks: DecoderMasks = {}): Tensor {
+    needTensors('TransformerDecoderLayer', { tgt, memory });
+    checkOptions('TransformerDecoderLayer', masks, DECODER_MASKS);
     const own = (x: Tensor): Tensor => this.dropout1.forward(this.self_attn.forward(x, ownMasks(masks)));
     const other = (x: Tensor): Tensor =>
       this.dropout2.forward(this.multihead_attn.forward(x, memory, memory, memoryMasks(masks)));
@@ -204,8 +240,10 @@ export class TransformerEncoder extends Module {
 
   constructor(makeLayer: () => TransformerEncoderLayer, numLayers: number, options: StackOptions = {}) {
     super();
+    needFunction('TransformerEncoder', 'makeLayer', makeLayer);
+    checkOptions('TransformerEncoder', options, ['norm']);
     checkSizes('TransformerEncoder', { numLayers });
-    this.layers = new ModuleList(Array.from({ length: numLayers }, makeLayer));
+    this.layers = new ModuleList(stacked(numLayers, makeLayer));
     this.norm = options.norm ?? null;
   }
 
@@ -224,8 +262,10 @@ export class TransformerDecoder extends Module {
 
   constructor(makeLayer: () => TransformerDecoderLayer, numLayers: number, options: StackOptions = {}) {
     super();
+    needFunction('TransformerDecoder', 'makeLayer', makeLayer);
+    checkOptions('TransformerDecoder', options, ['norm']);
     checkSizes('TransformerDecoder', { numLayers });
-    this.layers = new ModuleList(Array.from({ length: numLayers }, makeLayer));
+    this.layers = new ModuleList(stacked(numLayers, makeLayer));
     this.norm = options.norm ?? null;
   }
 

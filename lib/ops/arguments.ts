@@ -1,5 +1,5 @@
 /** From what a user wrote to inputs and attributes: positional arguments, then one options object. */
-import { GradproofError, closest } from '../errors.js';
+import { GradproofError, closest, shown } from '../errors.js';
 import { Tensor, isTensor } from '../tensor/tensor.js';
 import type { Attributes, Inputs, OpRecord, Slot } from './define.js';
 import { constantLike } from './constants.js';
@@ -99,7 +99,7 @@ function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
   if (next < args.length) {
     const options = args[next++];
     if (next < args.length || (options !== undefined && !isOptions(options))) {
-      throw new GradproofError('ERR_ARGUMENT', `takes ${usage(op)}, got ${String(args.length)} arguments`, {
+      throw new GradproofError('ERR_ARGUMENT', `takes ${usage(op)}, got ${shown(args.length)} arguments`, {
         op: op.name,
       });
     }

@@ -1,7 +1,8 @@
 /** Rearranging and small products: short compositions of ops, with PyTorch's names. */
-import { GradproofError } from '../errors.js';
-import { DTYPES } from '../tensor/dtype.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkDType, DTYPES } from '../tensor/dtype.js';
 import { contiguousStrides, normalizeAxes, normalizeAxis, showShape, type Shape } from '../tensor/shape.js';
+import { checkComputed, checkPieces } from '../tensor/limits.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { openDevice } from '../native/runtime.js';
 import { integer } from './attrs.js';
@@ -54,7 +55,7 @@ function diagonalOf(shape: Shape, stride: readonly number[], { offset, dim1, dim
   const a = normalizeAxis(dim1, shape.length, 'diagonal');
   const b = normalizeAxis(dim2, shape.length, 'diagonal');
   if (a === b || shape.length < 2)
-    throw new GradproofError('ERR_AXIS', `two different axes are needed, got ${String(dim1)} and ${String(dim2)}`, {
+    throw new GradproofError('ERR_AXIS', `two different axes are needed, got ${shown(dim1)} and ${shown(dim2)}`, {
       op: 'diagonal',
     });
   const rows = shape[a]! + Math.min(offset, 0);
@@ -92,17 +93,20 @@ export function unbind(x: Tensor, dim = 0): Tensor[] {
   const count = x.shape[axis];
   if (count === undefined) throw new GradproofError('ERR_AXIS', 'a 0-d tensor cannot be taken apart', { op: 'unbind' });
   if (count === 0) return [];
+  checkPieces(count, 'unbind');
   const shape = x.shape.filter((_, i) => i !== axis);
   return splitOp(x, new Array<number>(count).fill(1), axis).map((piece) => reshape(piece, shape));
 }
 
 /** Pieces of `size` (or of the given sizes) along `dim`. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  needTensors('split', { x });
   return x.split(size, dim);
 }
 
 /** `count` pieces along `dim`, of equal size except the last. */
 export function chunk(x: Tensor, count: number, dim = 0): Tensor[] {
+  needTensors('chunk', { x });
   return x.chunk(count, dim);
 }
 
@@ -218,6 +222,8 @@ export function addmm(
   b: Tensor,
   options: { readonly beta?: number | undefined; readonly alpha?: number | undefined } = {},
 ): Tensor {
+  needTensors('addmm', { x, a, b });
+  checkOptions('addmm', options, ['beta', 'alpha']);
   const { alpha = 1, beta = 1 } = options;
   needTensors('addmm', { x });
   const product = mm(a, b);
@@ -227,8 +233,15 @@ export function addmm(
 
 /** `steps` evenly spaced values from `start` to `end`, both included. */
 export function linspace(start: number, end: number, steps: number, options: CreateOptions = {}): Tensor {
+  checkOptions('linspace', options, ['dtype', 'device', 'requiresGrad']);
   if (!Number.isInteger(steps) || steps < 0)
-    throw new GradproofError('ERR_VALUE', `steps must be an integer >= 0, got ${String(steps)}`, { op: 'linspace' });
+    throw new GradproofError('ERR_VALUE', `steps must be an integer >= 0, got ${shown(steps)}`, { op: 'linspace' });
+  checkDType(options.dtype ?? 'f32', 'linspace');
+  if (!Number.isFinite(start) || !Number.isFinite(end))
+    throw new GradproofError('ERR_VALUE', `start and end must be finite, got ${shown(start)} and ${shown(end)}`, {
+      op: 'linspace',
+    });
+  checkComputed(steps, 'linspace');
   const step = steps < 2 ? 0 : (end - start) / (steps - 1);
   // From both ends towards the middle, as PyTorch: the last value is exactly `end`.
   const values = Float64Array.from({ length: steps }, (_, i) =>

@@ -1,5 +1,5 @@
 /** Attention that keeps no matrix of scores (Dao et al., 2022): the kernel saves the logarithm of each row's sum. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { broadcastPair, sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -9,7 +9,7 @@ import { arangeOp } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
 import { dropout } from './dropout.js';
 import { matmulOp } from './matmul.js';
-import { needTensors } from './options.js';
+import { needDTypes, needTensors } from './options.js';
 import { wantedMeta } from './layer_norm.js';
 import { wideOf } from './reduction.js';
 import { peak } from './reduce.js';
@@ -179,7 +179,9 @@ export const scaledDotProductAttentionOp = defineOp({
   canonical: (attrs, { query }) => ({ ...attrs, scale: attrs.scale ?? 1 / Math.sqrt(query.shape[3] ?? 1) }),
   infer: (inputs, { enableGqa }) => {
     checkOperands(inputs, enableGqa);
-    const { query, value } = inputs;
+    const { query, key, value, attnMask } = inputs;
+    needDTypes(OP, { key, value }, [query.dtype]);
+    needDTypes(OP, { attnMask }, ['bool', query.dtype]);
     const rows = query.shape.slice(0, 3);
     return {
       y: like(query, { shape: [...rows, value.shape[3]!] }),
@@ -300,7 +302,7 @@ export function scaledDotProductAttention(
   });
   const { attnMask, dropoutP = 0, ...attrs } = options;
   if (!(dropoutP >= 0 && dropoutP <= 1))
-    throw new GradproofError('ERR_VALUE', `dropoutP must be a probability in [0, 1], got ${String(dropoutP)}`, {
+    throw new GradproofError('ERR_VALUE', `dropoutP must be a probability in [0, 1], got ${shown(dropoutP)}`, {
       op: OP,
     });
   const [query, key, value] = alike([givenQuery, givenKey, givenValue], options.enableGqa ?? false);

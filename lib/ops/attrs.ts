@@ -18,16 +18,23 @@ function refuse(name: string, op: string, expected: string, value: unknown): nev
   throw new GradproofError('ERR_ARGUMENT', `${name} must be ${expected}, got ${show(value)}`, { op });
 }
 
-function show(value: unknown): string {
+function show(value: unknown, depth = 0): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined) return String(value);
   if (typeof value === 'bigint') return `${String(value)}n`;
   if (isTensor(value)) return 'a tensor';
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  if (Array.isArray(value))
+    return depth > 2 || value.length > 16
+      ? 'a list'
+      : `[${value.map((element) => show(element, depth + 1)).join(', ')}]`;
   return typeof value === 'string' ? JSON.stringify(value) : value === null ? 'null' : typeof value;
 }
 
 function isIntegers(value: unknown): value is readonly number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n));
+}
+
+function copyOf(value: unknown): unknown {
+  return Array.isArray(value) ? Array.from<unknown>(value) : value;
 }
 
 function encodeNumber(value: number | undefined, into: Float64Array, at: number): number {
@@ -95,7 +102,8 @@ export function integers(fallback?: readonly number[]): AttrSpec<number | readon
     required: fallback === undefined,
     fallback,
     check: (value, name, op) => {
-      const list = typeof value === 'number' ? [value] : value;
+      // A copy: what the caller does to the list afterwards must not reach a tensor's shape.
+      const list: unknown = typeof value === 'number' ? [value] : copyOf(value);
       return isIntegers(list) ? list : refuse(name, op, 'a list of integers', value);
     },
     encode: encodeList,
@@ -109,7 +117,7 @@ export function pair(fallback?: number): AttrSpec<number | readonly [number, num
     required: fallback === undefined,
     fallback: fallback === undefined ? undefined : [fallback, fallback],
     check: (value, name, op) => {
-      const list: readonly number[] = typeof value === 'number' ? [value, value] : value;
+      const list: unknown = typeof value === 'number' ? [value, value] : copyOf(value);
       return isIntegers(list) && list.length === 2 ? list : refuse(name, op, 'an integer or two integers', value);
     },
     encode: encodeList,

@@ -1,8 +1,10 @@
 /** Clipping gradients: the global norm with its coefficient, and the writes. Pascanu et al. 2013. */
+import { GradproofError } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { number } from './attrs.js';
-import { defineOp } from './define.js';
+import { defineOp, type Meta } from './define.js';
+import { needDTypes } from './options.js';
 import { peak } from './reduce.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -15,6 +17,7 @@ export const gradNorm = defineOp({
   outputs: ['norm', 'coefficient'],
   dtypes: FLOATS,
   infer: ({ grads }) => {
+    needDTypes('grad_norm', namedOf(grads), FLOATS);
     const dtype = normDType(grads);
     return { norm: { shape: [], dtype }, coefficient: { shape: [], dtype } };
   },
@@ -41,6 +44,10 @@ export const gradNorm = defineOp({
   },
 });
 
+function namedOf(grads: readonly Meta[]): Record<string, Meta> {
+  return Object.fromEntries(grads.map((g, i) => [`grads[${String(i)}]`, g]));
+}
+
 function normDType(grads: readonly { readonly dtype: DType }[]): DType {
   return grads.some(({ dtype }) => dtype === 'f64') ? 'f64' : 'f32';
 }
@@ -53,6 +60,12 @@ export const scaleGrads = defineOp({
   outputs: [],
   mutates: ['grads'],
   dtypes: FLOATS,
+  infer: ({ grads, coefficient }) => {
+    needDTypes('scale_grads', { ...namedOf(grads), coefficient }, FLOATS);
+    if (coefficient.shape.length > 0)
+      throw new GradproofError('ERR_SHAPE', 'coefficient must be a 0-d tensor', { op: 'scale_grads' });
+    return {};
+  },
   reference: ({ grads, coefficient }) => {
     for (const g of grads) {
       const wide = g.dtype === 'f64' ? 'f64' : 'f32';
@@ -74,6 +87,10 @@ export const clampGrads = defineOp({
   outputs: [],
   mutates: ['grads'],
   dtypes: FLOATS,
+  infer: ({ grads }) => {
+    needDTypes('clamp_grads', namedOf(grads), FLOATS);
+    return {};
+  },
   reference: ({ grads }, { clipValue }) => {
     for (const g of grads) g.copy_(g.maximum(-clipValue).minimum(clipValue));
     return {};

@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { stack } from './arrange.js';
 import { integer, pair } from './attrs.js';
 import { zeros } from './create.js';
+import { checkOptions, needTensors } from './options.js';
 import { defineOp, like, type Meta } from './define.js';
 import { checkOptions } from './options.js';
 import { unview } from './view.js';
@@ -278,6 +279,8 @@ interface Conv1dOptions {
 
 /** Convolution over the last axis: x [N, C, L], weight [O, C / groups, K]. */
 export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): Tensor {
+  needTensors('conv1d', { x, weight });
+  checkOptions('conv1d', options, ['bias', 'stride', 'padding', 'dilation', 'groups']);
   const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   const attrs = { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups } as const;
   return conv2d(x.unsqueeze(-2), weight.unsqueeze(-2), { bias, ...attrs }).squeeze(-2);

@@ -1,9 +1,10 @@
 /** Ops that make tensors from nothing: constants, ranges, random numbers. All take `dtype`, `device`, `requiresGrad`. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { checkShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { dtypeAttr, integer, integers, number } from './attrs.js';
+import { checkOptions, needTensors } from './options.js';
 import { defineOp } from './define.js';
 import { DTYPES } from '../tensor/dtype.js';
 
@@ -42,11 +43,15 @@ export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
 
 /** Zeros with the shape, dtype and device of `x`, unless the options say otherwise. */
 export function zerosLike(x: Tensor, options: CreateOptions = {}): Tensor {
+  needTensors('zerosLike', { x });
+  checkOptions('zerosLike', options, ['dtype', 'device', 'requiresGrad']);
   return full(x.shape, 0, { ...options, dtype: options.dtype ?? x.dtype, device: options.device ?? x.device });
 }
 
 /** Ones with the shape, dtype and device of `x`, unless the options say otherwise. */
 export function onesLike(x: Tensor, options: CreateOptions = {}): Tensor {
+  needTensors('onesLike', { x });
+  checkOptions('onesLike', options, ['dtype', 'device', 'requiresGrad']);
   return full(x.shape, 1, { ...options, dtype: options.dtype ?? x.dtype, device: options.device ?? x.device });
 }
 
@@ -77,7 +82,7 @@ export function arange(start: number, ...rest: (number | CreateOptions | undefin
   if (![from, to, by].every(Number.isFinite) || by === 0 || (to - from) / by < 0) {
     throw new GradproofError(
       'ERR_VALUE',
-      `start, end and step must be finite and step must lead from start to end, got ${String(from)}, ${String(to)}, ${String(by)}`,
+      `start, end and step must be finite and step must lead from start to end, got ${shown(from)}, ${shown(to)}, ${shown(by)}`,
       { op: 'arange' },
     );
   }
@@ -104,7 +109,7 @@ export const uniform = defineOp({
   dtypes: FLOATS,
   infer: (_inputs, { shape, low, high, dtype }) => {
     if (!(low <= high))
-      throw new GradproofError('ERR_VALUE', `low must be <= high, got ${String(low)} and ${String(high)}`, {
+      throw new GradproofError('ERR_VALUE', `low must be <= high, got ${shown(low)} and ${shown(high)}`, {
         op: 'uniform',
       });
     return { y: { shape: checkShape(shape, 'uniform'), dtype } };
@@ -146,7 +151,7 @@ export const randint = defineOp({
   dtypes: ['i64', 'i32', 'u8'],
   infer: (_inputs, { shape, dtype, low, high }) => {
     if (high <= low)
-      throw new GradproofError('ERR_VALUE', `high must be greater than low, got ${String(low)} and ${String(high)}`, {
+      throw new GradproofError('ERR_VALUE', `high must be greater than low, got ${shown(low)} and ${shown(high)}`, {
         op: 'randint',
       });
     return { y: { shape: checkShape(shape, 'randint'), dtype } };
@@ -167,7 +172,7 @@ export const bernoulli = defineOp({
   dtypes: DTYPES,
   infer: (_inputs, { shape, dtype, p }) => {
     if (!(p >= 0 && p <= 1))
-      throw new GradproofError('ERR_VALUE', `p must be a probability in [0, 1], got ${String(p)}`, { op: 'bernoulli' });
+      throw new GradproofError('ERR_VALUE', `p must be a probability in [0, 1], got ${shown(p)}`, { op: 'bernoulli' });
     return { y: { shape: checkShape(shape, 'bernoulli'), dtype } };
   },
   gradient: { kind: 'none', because: RANDOM },

@@ -1,5 +1,5 @@
 /** Cross-entropy of logits against class ids (one fused kernel each way) or class probabilities; negative log-likelihood. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -72,7 +72,7 @@ function checkWeight(op: string, weight: Meta, logits: Meta, classes: number): v
 
 function checkSmoothing(op: string, labelSmoothing: number): void {
   if (labelSmoothing < 0 || labelSmoothing > 1)
-    fail(op, 'ERR_VALUE', `labelSmoothing must be between 0 and 1, got ${String(labelSmoothing)}`);
+    fail(op, 'ERR_VALUE', `labelSmoothing must be between 0 and 1, got ${shown(labelSmoothing)}`);
 }
 
 /** 1 at the class of each sample, 0 elsewhere and in ignored samples; in the shape and dtype of the logits. */

@@ -6,6 +6,7 @@
  * forgets an output, does not compile. See lib/ops/README.md for the fields in prose.
  */
 /* eslint-disable @typescript-eslint/no-explicit-any -- variance: an attribute specification is read here, never written */
+import { GradproofError, shown } from '../errors.js';
 import type { KernelRow } from '../native/addon.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
@@ -18,6 +19,11 @@ export type { Meta };
 
 /** `like(x, { dtype: 'bool' })`: another meta's shape and dtype with changes. */
 export function like(meta: Meta, change: Partial<Meta> = {}): Meta {
+  const given: unknown = meta;
+  if (typeof given !== 'object' || given === null || !('shape' in given) || !('dtype' in given))
+    throw new GradproofError('ERR_ARGUMENT', `a tensor or { shape, dtype } is needed, got ${shown(given)}`, {
+      op: 'like',
+    });
   return { shape: change.shape ?? meta.shape, dtype: change.dtype ?? meta.dtype };
 }
 

@@ -5,7 +5,7 @@
 import { GradproofError } from '../errors.js';
 import { openDevice, type Device } from '../native/runtime.js';
 import { isFloat, resultType, type DType } from '../tensor/dtype.js';
-import { broadcastShapes, sameShape, type Shape } from '../tensor/shape.js';
+import { broadcastShapes, checkCount, sameShape, type Shape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { constant } from './constants.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot, View } from './define.js';
@@ -335,7 +335,8 @@ function takeView(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
     throw new GradproofError('ERR_INTERNAL', 'a view op needs one tensor', { op: op.name });
   const views = op.view(x, attrs);
   const make = (view: View): Tensor => {
-    const result = viewOf(x, view.shape, view.stride, view.offset);
+    // Of nothing, no element is the first: an offset would only point outside.
+    const result = viewOf(x, view.shape, view.stride, checkCount(view.shape, op.name) === 0 ? 0 : view.offset);
     state.recorder?.viewed?.(op, x, result);
     return result;
   };

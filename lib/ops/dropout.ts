@@ -1,8 +1,9 @@
 /** Dropout (Srivastava et al., 2014): the kept elements are scaled by 1 / (1 − p), so that evaluation is the identity. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { number } from './attrs.js';
+import { checkOptions, needFlags, needTensors } from './options.js';
 import { defineOp } from './define.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
@@ -62,9 +63,12 @@ export interface DropoutOptions {
 
 /** Zeroes elements with probability p and scales the others by 1 / (1 − p); x itself outside training or with p = 0. */
 export function dropout(x: Tensor, options: DropoutOptions = {}): Tensor {
+  needTensors('dropout', { x });
+  checkOptions('dropout', options, ['p', 'training']);
+  needFlags('dropout', { training: options.training });
   const { p = 0.5, training = true } = options;
   if (!(p >= 0 && p <= 1))
-    throw new GradproofError('ERR_VALUE', `p must be between 0 and 1, got ${String(p)}`, { op: 'dropout' });
+    throw new GradproofError('ERR_VALUE', `p must be between 0 and 1, got ${shown(p)}`, { op: 'dropout' });
   if (!training || p === 0) return x;
   return p === 1 ? x.mul(0) : dropoutOp(x, { p });
 }

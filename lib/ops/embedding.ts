@@ -1,5 +1,5 @@
 /** Rows of a table by id. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -14,7 +14,7 @@ function negativeFromEnd(paddingIdx: number | undefined, rows: number): number |
   if (paddingIdx < -rows || paddingIdx >= rows) {
     throw new GradproofError(
       'ERR_INDEX',
-      `paddingIdx must lie within the ${String(rows)} rows of the table, got ${String(paddingIdx)}`,
+      `paddingIdx must lie within the ${String(rows)} rows of the table, got ${shown(paddingIdx)}`,
       {
         op: 'embedding',
       },

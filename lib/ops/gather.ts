@@ -8,6 +8,7 @@ import { defineOp, like, type Meta } from './define.js';
 import { constantLike } from './constants.js';
 import { zeros } from './create.js';
 import { asMethods } from './install.js';
+import { needTensors } from './options.js';
 import { expand } from './view.js';
 
 const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
@@ -146,12 +147,14 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, src: Tensor): 
 
 /** `x` with `src` (a tensor or a number) written at `index` along `dim`; the last of equal indices wins. */
 export function scatter(x: Tensor, dim: number, index: Tensor, src: Tensor | number): Tensor {
+  needTensors('scatter', { x, index });
   const values = typeof src === 'number' ? expand(constantLike(src, x, true).to(x.dtype), index.shape) : src;
   return scatterOp(x, index, values, { dim });
 }
 
 /** As gather, with `index` and `x` broadcast on every axis but `dim` (`torch.take_along_dim`, as NumPy's). */
 export function takeAlongDim(x: Tensor, index: Tensor, dim: number): Tensor {
+  needTensors('takeAlongDim', { x, index });
   const axis = normalizeAxis(dim, x.shape.length, 'takeAlongDim');
   if (index.shape.length !== x.shape.length) {
     throw new GradproofError('ERR_SHAPE', `index must have the rank of x, got ${showShape(index.shape)}`, {

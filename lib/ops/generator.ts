@@ -3,7 +3,7 @@
  * 1, 2, 3", 2011) per device. Its state is a tensor i64[2] {seed, offset} that every random kernel reads and advances, so
  * eager and captured steps draw the same stream.
  */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { openDevice, type Device } from '../native/runtime.js';
 import { fromHost, readBigInts, writeHost } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -26,7 +26,7 @@ export function generatorState(device: Device): Tensor {
 /** Seeds the generators of all devices (default 0). The same seed gives the same stream on every backend. */
 export function manualSeed(seed: number | bigint): void {
   if (typeof seed !== 'bigint' && (!Number.isSafeInteger(seed) || seed < 0)) {
-    throw new GradproofError('ERR_VALUE', `seed must be an integer >= 0 (or a bigint), got ${String(seed)}`, {
+    throw new GradproofError('ERR_VALUE', `seed must be an integer >= 0 (or a bigint), got ${shown(seed)}`, {
       op: 'manualSeed',
     });
   }
@@ -44,5 +44,12 @@ export function setRngState(
   rng: { readonly seed: bigint; readonly offset: bigint },
   device: string = state.device,
 ): void {
-  writeHost(generatorState(openDevice(device)), BigInt64Array.of(rng.seed, rng.offset));
+  const { seed, offset }: Readonly<Record<string, unknown>> = { ...rng };
+  if (typeof seed !== 'bigint' || typeof offset !== 'bigint') {
+    throw new GradproofError('ERR_ARGUMENT', 'the state must be { seed, offset }, both bigints', {
+      op: 'setRngState',
+      hint: 'Pass what getRngState() returned.',
+    });
+  }
+  writeHost(generatorState(openDevice(device)), BigInt64Array.of(BigInt.asIntN(64, seed), BigInt.asIntN(64, offset)));
 }

@@ -1,5 +1,5 @@
 /** What in-place ops may write, and what integers may be given: nothing is lost, cut off or read while it changes. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -72,7 +72,7 @@ export function checkWhole(op: OpRecord, inputs: Inputs, attrs: Attributes): voi
   if (!(first instanceof Tensor) || isFloat(first.dtype) || !op.dtypes.includes(first.dtype)) return;
   for (const [name, value] of Object.entries(attrs)) {
     if (typeof value !== 'number' || Number.isInteger(value)) continue;
-    throw new GradproofError('ERR_VALUE', `${name} must be whole for ${first.dtype}, got ${String(value)}`, {
+    throw new GradproofError('ERR_VALUE', `${name} must be whole for ${first.dtype}, got ${shown(value)}`, {
       op: op.name,
       hint: "Cast the tensors first, for example x.to('f32').",
     });

@@ -1,5 +1,5 @@
 /** `x.index([0, span(1, 4), null, ellipsis, ids])`: PyTorch's indexing, written with views, index_select and ravel_index. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { isFloat } from '../tensor/dtype.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { broadcastShapes, contiguousStrides, numel, sameShape, showShape, type Shape } from '../tensor/shape.js';
@@ -9,7 +9,7 @@ import { arange, full, zeros } from './create.js';
 import { indexAdd, indexCopy, indexSelect, ravelIndex } from './index_select.js';
 import { asMethods } from './install.js';
 import { cat } from './join.js';
-import { needTensors } from './options.js';
+import { checkOptions, needTensors } from './options.js';
 import { scatter } from './gather.js';
 import { state } from './state.js';
 import { expand, permute, reshape, slice } from './view.js';
@@ -38,6 +38,10 @@ export const ellipsis: unique symbol = Symbol('gradproof.ellipsis');
 /** An integer, a span, null (a new axis), {@link ellipsis}, integer tensors (broadcast together), bool masks. */
 export type IndexItem = number | Span | null | typeof ellipsis | Tensor;
 
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
+}
+
 function refuse(what: string): GradproofError {
   return new GradproofError('ERR_INDEX', what, { op: 'index' });
 }
@@ -52,7 +56,8 @@ function uses(item: IndexItem): number {
 
 /** The ellipsis written out; missing items at the end count as whole axes. */
 function spell(items: readonly IndexItem[], x: Tensor): Exclude<IndexItem, typeof ellipsis>[] {
-  const named = items.reduce<number>((sum, item) => sum + uses(item), 0);
+  // A list with holes is skipped by reduce: every place is looked at.
+  const named = Array.from(items).reduce<number>((sum, item) => sum + uses(item), 0);
   const rest = x.shape.length - named;
   if (rest < 0) throw refuse(`${String(named)} axes are indexed, but the tensor has shape ${showShape(x.shape)}`);
   const at = items.indexOf(ellipsis);
@@ -102,6 +107,12 @@ interface Advanced {
 
 /** PyTorch's indexing: a view where only integers, spans, null and the ellipsis occur, else a copy. */
 export function index(x: Tensor, items: readonly IndexItem[]): Tensor {
+  needTensors('index', { x });
+  if (!isList(items))
+    throw new GradproofError('ERR_ARGUMENT', `the items must be a list, got ${shown(items)}`, {
+      op: 'index',
+      hint: 'Write x.index([0, gp.span(1, 3)]).',
+    });
   const advanced: Advanced[] = [];
   let y = x;
   let axis = 0;
@@ -158,6 +169,8 @@ export function indexPut(
   values: Tensor | number,
   options: { readonly accumulate?: boolean | undefined } = {},
 ): Tensor {
+  needTensors('indexPut', { x, ...(typeof values === 'number' ? {} : { values }) });
+  checkOptions('indexPut', options, ['accumulate']);
   const every = reshape(arange(x.numel, { dtype: 'i64', device: x.device }), x.shape);
   const chosen = index(every, items);
   const positions = reshape(chosen, [chosen.numel]);

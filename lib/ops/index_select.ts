@@ -1,13 +1,14 @@
 /** Rows chosen by a list of ids along one axis. */
 import { GradproofError } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
-import { normalizeAxis, showShape } from '../tensor/shape.js';
+import { normalizeAxis, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { integer, integers } from './attrs.js';
 import { zeros } from './create.js';
 import { defineOp, like, type Meta } from './define.js';
 import { checkIndex } from './gather.js';
 import { asMethods } from './install.js';
+import { checkOptions, needTensors } from './options.js';
 
 const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 
@@ -117,7 +118,16 @@ export const ravelIndex = defineOp({
   outputs: ['y'],
   dtypes: ['i64', 'i32', 'u8'],
   receiver: false,
-  infer: ({ indices }) => ({ y: like(indices[0]!, { dtype: 'i64' }) }),
+  infer: ({ indices }, { sizes }) => {
+    const first = indices[0]!;
+    const fits = indices.every((t) => t.dtype === first.dtype && sameShape(t.shape, first.shape));
+    if (indices.length !== sizes.length || !fits || sizes.some((n) => n < 0)) {
+      throw new GradproofError('ERR_SHAPE', 'one index per size is needed, all of one shape and dtype', {
+        op: 'ravel_index',
+      });
+    }
+    return { y: like(first, { dtype: 'i64' }) };
+  },
   gradient: { kind: 'none', because: 'integer positions have no gradient' },
   *samples(s) {
     yield { in: { indices: [s.ids([4], 3), s.ids([4], 5)] }, attrs: { sizes: [3, 5] } };
@@ -137,6 +147,8 @@ export function indexAdd(
   src: Tensor,
   options: { readonly alpha?: number | undefined } = {},
 ): Tensor {
+  needTensors('indexAdd', { x, index, src });
+  checkOptions('indexAdd', options, ['alpha']);
   const { alpha = 1 } = options;
   return indexAddOp(x, index, alpha === 1 ? src : src.mul(alpha), { dim });
 }

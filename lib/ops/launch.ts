@@ -4,7 +4,7 @@ import { BLOCK_LENGTH, Code, KernelFlag, Stat, type KernelRow } from '../native/
 import { collectIfGrown, collectNow, limits } from '../native/memory.js';
 import { addon, block, nativeError, stats, type Device } from '../native/runtime.js';
 import { dtypeNumber, dtypeSize } from '../tensor/dtype.js';
-import { broadcastStrides, contiguousStrides, numel, sameShape, type Shape } from '../tensor/shape.js';
+import { broadcastStrides, checkCount, contiguousStrides, sameShape, type Shape } from '../tensor/shape.js';
 import { Storage, assertLive, births } from '../tensor/storage.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from './define.js';
@@ -86,15 +86,26 @@ function prepare(
     let fit: Slot = input;
     if (input instanceof Tensor) {
       if (target !== undefined ? input.shape === target : input.isContiguous) continue;
-      if (op.mutates.length > 0 && op.mutates.includes(i)) continue;
+      if (op.mutates.length > 0 && op.mutates.includes(i)) {
+        if (!input.isContiguous && !acceptsStrides(row, i)) throw notRowMajor(op, i);
+        continue;
+      }
       if (target !== undefined) fit = broadcastTo(input, target);
       else if (!acceptsStrides(row, i)) fit = contiguous(input);
-    } else if (!op.mutates.includes(i) && !acceptsStrides(row, i) && input.some((t) => !t.isContiguous)) {
+    } else if (!acceptsStrides(row, i) && input.some((t) => !t.isContiguous)) {
+      if (op.mutates.includes(i)) throw notRowMajor(op, i);
       fit = input.map((t) => (t.isContiguous ? t : contiguous(t)));
     }
     if (fit !== input) (prepared ??= [...inputs])[i] = fit;
   }
   return prepared ?? inputs;
+}
+
+function notRowMajor(op: OpRecord, input: number): GradproofError {
+  return new GradproofError('ERR_IN_PLACE', `${op.inputs[input]!.name} is written and must be row-major`, {
+    op: op.name,
+    hint: 'Write into x.contiguous().',
+  });
 }
 
 function writeInputs(op: OpRecord, inputs: Inputs): number {
@@ -211,7 +222,7 @@ function storagesOf(outputs: Inputs): Storage[] {
 
 function fresh(meta: Meta, device: Device): Tensor {
   const { shape, dtype } = meta;
-  const storage = new Storage(device, numel(shape) * dtypeSize(dtype));
+  const storage = new Storage(device, checkCount(shape) * dtypeSize(dtype));
   // inference may answer with an input: its memory must not live as long as the result
   const own = meta instanceof Tensor ? meta.meta : meta;
   return new Tensor(storage, shape, contiguousStrides(shape), 0, dtype, own);

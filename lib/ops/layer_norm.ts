@@ -1,5 +1,5 @@
 /** Layer normalisation (Ba, Kiros & Hinton, 2016). Statistics are kept in f32 (f64 for f64). */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
 import { integer, integers, number } from './attrs.js';
@@ -48,7 +48,7 @@ export function normAxes(normalizedShape: Shape): number[] {
 }
 
 export function checkEps(op: string, eps: number): void {
-  if (!(eps > 0)) throw new GradproofError('ERR_VALUE', `eps must be positive, got ${String(eps)}`, { op });
+  if (!(eps > 0)) throw new GradproofError('ERR_VALUE', `eps must be positive, got ${shown(eps)}`, { op });
 }
 
 /** An output of a backward op: of the given meta if wanted, else empty. */

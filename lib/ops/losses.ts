@@ -1,5 +1,5 @@
 /** Elementwise losses with a reduction: means run over all elements of the broadcast shape. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { broadcastShapes, numel, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -114,7 +114,7 @@ export const smoothL1Loss = defineOp({
   receiver: false,
   infer: ({ x, target }, attrs) => {
     if (!(attrs.beta >= 0))
-      throw new GradproofError('ERR_VALUE', `beta must not be negative, got ${String(attrs.beta)}`, {
+      throw new GradproofError('ERR_VALUE', `beta must not be negative, got ${shown(attrs.beta)}`, {
         op: 'smooth_l1_loss',
       });
     return { y: lossMeta('smooth_l1_loss', attrs.reduction, x, target) };
@@ -150,7 +150,7 @@ export const huberLoss = defineOp({
   receiver: false,
   infer: ({ x, target }, attrs) => {
     if (!(attrs.delta > 0))
-      throw new GradproofError('ERR_VALUE', `delta must be positive, got ${String(attrs.delta)}`, { op: 'huber_loss' });
+      throw new GradproofError('ERR_VALUE', `delta must be positive, got ${shown(attrs.delta)}`, { op: 'huber_loss' });
     return { y: lossMeta('huber_loss', attrs.reduction, x, target) };
   },
   reference: ({ x, target }, { delta, ...attrs }) => ({

@@ -1,5 +1,5 @@
 /** Matrix products. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { broadcastPair, showShape, type Shape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -98,7 +98,7 @@ function innerSizes(a: Tensor, b: Tensor, inner: number, rows: number): Gradproo
   const flipped = b.shape.length >= 2 && b.shape[b.shape.length - 1] === inner;
   return new GradproofError(
     'ERR_SHAPE',
-    `inner sizes must be equal, got ${showShape(a.shape)} and ${showShape(b.shape)} (${String(inner)} ≠ ${String(rows)})`,
+    `inner sizes must be equal, got ${showShape(a.shape)} and ${showShape(b.shape)} (${shown(inner)} ≠ ${shown(rows)})`,
     {
       op: 'matmul',
       ...(flipped ? { hint: 'Did you mean b.transpose(-2, -1)?' } : {}),

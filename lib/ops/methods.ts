@@ -1,10 +1,11 @@
 /** Methods and functions that are short compositions of ops, written by hand where overloads or defaults need it. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { openDevice } from '../native/runtime.js';
 import { checkDType, isDType, type DType } from '../tensor/dtype.js';
 import { numbersOf, readRaw, fromHost, naturalDType, type HostData } from '../tensor/host.js';
 import { normalizeAxis, type Shape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
+import { checkPieces, onHost } from '../tensor/limits.js';
 import { checkOptions } from './options.js';
 import { contiguous as contiguousOp, cast } from './memory.js';
 import { matmul } from './matmul.js';
@@ -190,7 +191,7 @@ const methods = {
   async dataAsync(this: Tensor): Promise<TypedArrays[DType]> {
     noteRead(this, 'dataAsync');
     const source = this.contiguous();
-    const bytes = new Uint8Array(source.numel * dtypeSize(source.dtype));
+    const bytes = onHost(source.numel, 'dataAsync', () => new Uint8Array(source.numel * dtypeSize(source.dtype)));
     const code = await addon().readAsync(source.storage.handle, source.offset * dtypeSize(source.dtype), bytes);
     if (code !== 0) throw nativeError(code, 'dataAsync');
     return convert(source, this.dtype);
@@ -214,7 +215,7 @@ const methods = {
     if (from > to)
       throw new GradproofError(
         'ERR_AXIS',
-        `startDim must not lie behind endDim, got ${String(startDim)} and ${String(endDim)}`,
+        `startDim must not lie behind endDim, got ${shown(startDim)} and ${shown(endDim)}`,
         { op: 'flatten' },
       );
     const size = this.shape.slice(from, to + 1).reduce((n, m) => n * m, 1);
@@ -251,7 +252,7 @@ const methods = {
     if (!Number.isInteger(index) || index < -size || index >= size) {
       throw new GradproofError(
         'ERR_INDEX',
-        `index ${String(index)} is out of range for dim ${String(dim)} of size ${String(size)}`,
+        `index ${shown(index)} is out of range for dim ${String(dim)} of size ${String(size)}`,
         { op: 'select' },
       );
     }
@@ -266,7 +267,8 @@ const methods = {
     if (typeof size !== 'number') return splitOp(this, size, dim);
     const total = this.shape[normalizeAxis(dim, this.shape.length, 'split')] ?? 0;
     if (!Number.isInteger(size) || size < 1)
-      throw new GradproofError('ERR_VALUE', `size must be an integer >= 1, got ${String(size)}`, { op: 'split' });
+      throw new GradproofError('ERR_VALUE', `size must be an integer >= 1, got ${shown(size)}`, { op: 'split' });
+    checkPieces(total / size, 'split');
     const sizes = Array.from({ length: Math.max(1, Math.ceil(total / size)) }, (_, i) =>
       Math.min(size, total - i * size),
     );
@@ -275,7 +277,8 @@ const methods = {
   chunk(this: Tensor, count: number, dim = 0): Tensor[] {
     const total = this.shape[normalizeAxis(dim, this.shape.length, 'chunk')] ?? 0;
     if (!Number.isInteger(count) || count < 1)
-      throw new GradproofError('ERR_VALUE', `count must be an integer >= 1, got ${String(count)}`, { op: 'chunk' });
+      throw new GradproofError('ERR_VALUE', `count must be an integer >= 1, got ${shown(count)}`, { op: 'chunk' });
+    checkPieces(total === 0 ? count : Math.min(count, total), 'chunk');
     return total === 0
       ? splitOp(this, new Array<number>(count).fill(0), dim)
       : this.split(Math.ceil(total / count), dim);

@@ -7,7 +7,7 @@
  * steps are i64, lr is f64. Sources: Kingma and Ba 2015 (Adam), Loshchilov and Hutter 2019 (AdamW), Reddi et al. 2018
  * (amsgrad), Sutskever et al. 2013 (momentum), Tieleman and Hinton 2012 (RMSprop); the order of operations is PyTorch's.
  */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -43,7 +43,7 @@ function check(
   for (const [name, list] of Object.entries(lists)) {
     if (list.length === 0 && name !== 'grads') continue;
     if (list.length !== params.length)
-      refuse(op, `${name} must have one tensor per parameter (${String(params.length)}), got ${String(list.length)}`);
+      refuse(op, `${name} must have one tensor per parameter (${String(params.length)}), got ${shown(list.length)}`);
     list.forEach((t, i) => {
       const p = params[i]!;
       const dtype = name === 'grads' ? p.dtype : stateDType(p.dtype);

@@ -1,5 +1,5 @@
 /** What functions written by hand check of their arguments; ops that are declared get it from their declaration. */
-import { closest, GradproofError } from '../errors.js';
+import { closest, GradproofError, shown } from '../errors.js';
 import { isTensor } from '../tensor/tensor.js';
 
 /** ERR_OPTION for an option that is not one of `names`, with a guess at the right one. */
@@ -29,6 +29,42 @@ export function needIntegers(op: string, given: Readonly<Record<string, unknown>
 export function needFunction(op: string, name: string, value: unknown): void {
   if (typeof value === 'function') return;
   throw new GradproofError('ERR_ARGUMENT', `${name} must be a function, got ${typeof value}`, { op });
+}
+
+/** ERR_DTYPE where an operand, by its name, has none of `dtypes`: a kernel reads what it is told to read. */
+export function needDTypes(
+  op: string,
+  operands: Readonly<Record<string, { readonly dtype: string } | undefined>>,
+  dtypes: readonly string[],
+): void {
+  for (const [name, operand] of Object.entries(operands)) {
+    if (operand === undefined || dtypes.includes(operand.dtype)) continue;
+    throw new GradproofError('ERR_DTYPE', `${name} must be ${dtypes.join(' or ')}, got ${operand.dtype}`, {
+      op,
+      hint: `Cast it, for example x.to('${dtypes[0] ?? 'f32'}').`,
+    });
+  }
+}
+
+/** ERR_ARGUMENT for an argument that is no text, by its name. */
+export function needText(op: string, name: string, value: unknown): void {
+  if (typeof value === 'string') return;
+  throw new GradproofError('ERR_ARGUMENT', `${name} must be text, got ${shown(value)}`, { op });
+}
+
+/** ERR_ARGUMENT for an argument that is not true or false; undefined stands for the default. */
+export function needFlags(op: string, given: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || typeof value === 'boolean') continue;
+    throw new GradproofError('ERR_ARGUMENT', `${name} must be true or false, got ${shown(value)}`, { op });
+  }
+}
+
+/** ERR_ARGUMENT for an argument that is not a list of tensors, by its name. */
+export function needTensorList(op: string, name: string, value: unknown): void {
+  if (!Array.isArray(value))
+    throw new GradproofError('ERR_ARGUMENT', `${name} must be a list of tensors, got ${shown(value)}`, { op });
+  value.forEach((t, i) => needTensors(op, { [`${name}[${String(i)}]`]: t }));
 }
 
 /** ERR_ARGUMENT for an argument that is no tensor, by its name. */

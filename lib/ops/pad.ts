@@ -1,5 +1,5 @@
 /** Constant padding, and clamp. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { contiguousStrides, showShape, type Shape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -91,7 +91,7 @@ export const clampOp = defineOp({
       throw new GradproofError('ERR_ARGUMENT', 'at least one of min and max is needed', { op: 'clamp' });
     for (const bound of [min, max]) {
       if (bound === undefined || isFloat(x.dtype) || Number.isInteger(bound) || !Number.isFinite(bound)) continue;
-      throw new GradproofError('ERR_VALUE', `the bounds of ${x.dtype} must be whole, got ${String(bound)}`, {
+      throw new GradproofError('ERR_VALUE', `the bounds of ${x.dtype} must be whole, got ${shown(bound)}`, {
         op: 'clamp',
         hint: "Cast it first, for example x.to('f32').",
       });

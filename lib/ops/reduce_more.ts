@@ -5,6 +5,7 @@ import { normalizeAxes, normalizeAxis, reducedShape, type Shape } from '../tenso
 import type { Tensor } from '../tensor/tensor.js';
 import { axes, flag } from './attrs.js';
 import { where } from './compare.js';
+import { checkOptions, needTensors } from './options.js';
 import { defineOp, like, type Meta } from './define.js';
 import { asMethods } from './install.js';
 import { peak } from './reduce.js';
@@ -315,6 +316,8 @@ export function varMean(
   dim?: number | readonly number[],
   options: SpreadOptions = {},
 ): { readonly var: Tensor; readonly mean: Tensor } {
+  needTensors('varMean', { x });
+  checkOptions('varMean', options, ['dim', 'correction', 'keepdim']);
   const over = dim ?? options.dim;
   const { correction, keepdim } = options;
   return { var: variance(x, over, { correction, keepdim }), mean: x.mean(over, { keepdim }) };

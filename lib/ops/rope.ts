@@ -1,10 +1,12 @@
 /** Rotary position embedding (Su et al., 2021). */
-import { GradproofError } from '../errors.js';
-import { isFloat, type DType } from '../tensor/dtype.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkDType, isFloat, type DType } from '../tensor/dtype.js';
+import { checkComputed } from '../tensor/limits.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { flag } from './attrs.js';
 import { cat } from './join.js';
+import { checkOptions, needTensors } from './options.js';
 import { defineOp, type Meta } from './define.js';
 import { expand, reshape, slice } from './view.js';
 import { tensor } from './methods.js';
@@ -135,6 +137,8 @@ export interface RopeOptions {
  * the other axes: [T, R/2] (see {@link ropeTables}), or [B, 1, T, R/2] for positions of one's own.
  */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor, options: RopeOptions = {}): Tensor {
+  needTensors('rope', { x, cos, sin });
+  checkOptions('rope', options, ['interleaved']);
   const table = (t: Tensor): Tensor => {
     const shape: Shape = [...x.shape.slice(0, -1), t.shape[t.shape.length - 1] ?? 0];
     return sameShape(t.shape, shape) ? t : expand(t, shape);
@@ -158,6 +162,11 @@ export function ropeTables(
   options: RopeTableOptions = {},
 ): { readonly cos: Tensor; readonly sin: Tensor } {
   const { theta = 10000, dtype = 'f32', device } = options;
+  checkOptions('ropeTables', options, ['theta', 'positions', 'dtype', 'device']);
+  checkDType(dtype, 'ropeTables');
+  if (!Number.isSafeInteger(length) || length < 0)
+    throw new GradproofError('ERR_VALUE', `length must be an integer >= 0, got ${shown(length)}`, { op: 'ropeTables' });
+  checkComputed(length * Math.max(1, dim), 'ropeTables');
   const positions = options.positions ?? Array.from({ length }, (_, i) => i);
   if (
     !Number.isInteger(dim) ||
@@ -169,7 +178,7 @@ export function ropeTables(
   ) {
     throw new GradproofError(
       'ERR_VALUE',
-      `dim must be even, theta positive, dtype floating and positions as many as length, got dim ${String(dim)}, theta ${String(theta)}, ${dtype}, ${String(positions.length)} positions for length ${String(length)}`,
+      `dim must be even, theta positive, dtype floating and positions as many as length, got dim ${shown(dim)}, theta ${shown(theta)}, ${dtype}, ${shown(positions.length)} positions for length ${shown(length)}`,
       { op: 'ropeTables' },
     );
   }

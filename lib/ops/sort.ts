@@ -1,5 +1,5 @@
 /** Order along an axis: sort, argsort, topk; and running sums. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -61,7 +61,7 @@ export function topk(
   const axis = normalizeAxis(dim, x.shape.length, 'topk');
   const size = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > size)
-    throw new GradproofError('ERR_VALUE', `k must be an integer in [0, ${String(size)}], got ${String(k)}`, {
+    throw new GradproofError('ERR_VALUE', `k must be an integer in [0, ${String(size)}], got ${shown(k)}`, {
       op: 'topk',
     });
   const { values, indices } = sort(x, axis, { descending: largest });

@@ -1,9 +1,10 @@
 /** Views: other strides over the same storage. Their gradients are views too, or `unview`, the adjoint of a strided view. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
 import {
   broadcastPair,
   broadcastStrides,
+  checkShape,
   normalizeAxis,
   numel,
   resolveShape,
@@ -20,6 +21,28 @@ import { contiguous, copy_ } from './memory.js';
 import { zeros } from './create.js';
 import { cat } from './join.js';
 
+/**
+ * ERR_SHAPE unless a view of these strides stays within a row-major tensor of shape `whole` and meets no element twice:
+ * the gradient of one that does would have to be summed there.
+ */
+function checkStrides(op: string, whole: Shape, shape: Shape, stride: readonly number[], offset: number): void {
+  const said = `the view of shape ${showShape(shape)}, strides ${showShape(stride)} at ${String(offset)}`;
+  const last = shape.reduce((at, n, i) => at + (n - 1) * (stride[i] ?? 0), offset);
+  const fits = shape.length === stride.length && offset >= 0 && stride.every((n) => n >= 0);
+  if (!fits || (numel(shape) > 0 && last >= numel(whole)))
+    throw new GradproofError('ERR_SHAPE', `${said} leaves the tensor of shape ${showShape(whole)}`, { op });
+  const axes = shape.map((n, i) => ({ n, step: stride[i]! })).filter(({ n }) => n > 1);
+  let reach = 0;
+  for (const { n, step } of axes.sort((a, b) => a.step - b.step)) {
+    if (step <= reach && numel(shape) > 0)
+      throw new GradproofError('ERR_SHAPE', `${said} meets an element twice`, {
+        op,
+        hint: 'Use expand, or stack slices: their gradients add up.',
+      });
+    reach += (n - 1) * step;
+  }
+}
+
 /** Writes dy into zeros of `shape` at the given strides: the adjoint of taking that (non-overlapping) view. */
 export const unview = defineOp({
   name: 'unview',
@@ -29,7 +52,10 @@ export const unview = defineOp({
   outputs: ['dx'],
   dtypes: DTYPES,
   receiver: false,
-  infer: ({ dy }, { shape }) => ({ dx: like(dy, { shape }) }),
+  infer: ({ dy }, { shape, stride, offset }) => {
+    checkStrides('unview', checkShape(shape, 'unview'), dy.shape, stride, offset);
+    return { dx: like(dy, { shape }) };
+  },
   reference: ({ dy }, { shape, stride, offset }) => {
     const dx = zeros(shape, { dtype: dy.dtype, device: dy.device });
     copy_(dx.asStrided(dy.shape, stride, offset), dy);
@@ -57,17 +83,12 @@ export const asStrided = defineOp({
   outputs: ['y'],
   dtypes: DTYPES,
   view(x, { shape, stride, offset }) {
-    let last = offset;
-    shape.forEach((n, i) => (last += (n - 1) * (stride[i] ?? 0)));
-    const fits =
-      shape.length === stride.length && offset >= 0 && shape.every((n) => n >= 0) && stride.every((n) => n >= 0);
-    if (!x.isContiguous || !fits || (numel(shape) > 0 && last >= x.numel)) {
-      throw new GradproofError(
-        'ERR_SHAPE',
-        `the view of shape ${showShape(shape)}, strides ${showShape(stride)} at ${String(offset)} leaves the tensor of shape ${showShape(x.shape)}`,
-        { op: 'as_strided' },
-      );
-    }
+    if (!x.isContiguous)
+      throw new GradproofError('ERR_SHAPE', `x must be row-major, it has strides ${showShape(x.stride)}`, {
+        op: 'as_strided',
+        hint: 'Use x.contiguous().asStrided(…).',
+      });
+    checkStrides('as_strided', x.shape, checkShape(shape, 'as_strided'), stride, offset);
     return { shape, stride, offset: x.offset + offset };
   },
   gradient: {
@@ -222,7 +243,7 @@ export const slice = defineOp({
   view(x, { dim, start, end, step }) {
     const axis = normalizeAxis(dim, x.shape.length, 'slice');
     if (x.shape.length === 0) throw new GradproofError('ERR_AXIS', 'a 0-d tensor cannot be sliced', { op: 'slice' });
-    if (step < 1) throw new GradproofError('ERR_VALUE', `step must be >= 1, got ${String(step)}`, { op: 'slice' });
+    if (step < 1) throw new GradproofError('ERR_VALUE', `step must be >= 1, got ${shown(step)}`, { op: 'slice' });
     const size = x.shape[axis]!;
     const clip = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, 0), size);
     const from = clip(start);

@@ -1,10 +1,10 @@
 /** Clipping gradients between backward and step. */
 import { gradientOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { clampGrads, gradNorm, scaleGrads } from '../ops/clip.js';
 import { zeros } from '../ops/create.js';
-import { needTensors } from '../ops/options.js';
+import { checkOptions, needTensors } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber } from './group.js';
 
@@ -34,15 +34,15 @@ function isList(params: Tensor | readonly Tensor[]): params is readonly Tensor[]
  * Scales all gradients by min(1, maxNorm / (norm + 1e-6)), the norm taken over all of them as one vector. Returns that
  * norm, from before the clipping, as a 0-d tensor. Gradients within maxNorm keep every bit.
  */
-export function clipGradNorm(
-  params: Tensor | readonly Tensor[],
-  maxNorm: number,
-  { normType = 2, errorIfNonFinite = false }: ClipOptions = {},
-): Tensor {
-  if (!(maxNorm >= 0))
-    throw new GradproofError('ERR_VALUE', `maxNorm must be >= 0, got ${String(maxNorm)}`, { op: 'clipGradNorm' });
-  if (!(normType >= 1))
-    throw new GradproofError('ERR_VALUE', `normType must be >= 1, got ${String(normType)}`, { op: 'clipGradNorm' });
+export function clipGradNorm(params: Tensor | readonly Tensor[], maxNorm: number, options: ClipOptions = {}): Tensor {
+  checkOptions('clipGradNorm', options, ['normType', 'errorIfNonFinite']);
+  const { normType = 2, errorIfNonFinite = false } = options;
+  const given: unknown = maxNorm;
+  if (typeof given !== 'number' || !(maxNorm >= 0))
+    throw new GradproofError('ERR_VALUE', `maxNorm must be >= 0, got ${shown(given)}`, { op: 'clipGradNorm' });
+  const order: unknown = normType;
+  if (typeof order !== 'number' || !(normType >= 1))
+    throw new GradproofError('ERR_VALUE', `normType must be >= 1, got ${shown(order)}`, { op: 'clipGradNorm' });
   return noGrad(() => {
     const grads = gradients('clipGradNorm', params);
     if (grads.length === 0) return zeros([], { device: asList(params)[0]?.device });

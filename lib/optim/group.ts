@@ -1,5 +1,5 @@
 /** One group of parameters: a learning rate on the device, hyper-parameters that stay. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { full } from '../ops/create.js';
 import { state as mode } from '../ops/state.js';
 import { writeHost } from '../tensor/host.js';
@@ -65,5 +65,5 @@ export function checkNumber(name: string, value: number, low = -Infinity, high =
         ? 'finite'
         : `finite and >= ${String(low)}`
       : `in [${String(low)}, ${String(high)}${open ? ')' : ']'}`;
-  throw new GradproofError('ERR_VALUE', `${name} must be ${range}, got ${String(value)}`, { op: 'optimizer' });
+  throw new GradproofError('ERR_VALUE', `${name} must be ${range}, got ${shown(value)}`, { op: 'optimizer' });
 }

@@ -5,12 +5,14 @@
  */
 import { gradientOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { Parameter } from '../nn/parameter.js';
 import { zeros } from '../ops/create.js';
 import { stateDType } from '../ops/optim_step.js';
+import { checkOptions } from '../ops/options.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { collectIfDue } from '../tensor/sweep.js';
+import { assertLive } from '../tensor/storage.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { ParamGroup, type GroupRecord, type Hyper } from './group.js';
 import { loadOptimizer, type OptimizerState } from './state_dict.js';
@@ -72,6 +74,8 @@ export abstract class Optimizer<
     settle: (options: O) => { readonly lr: number; readonly hyper: H },
     names: (hyper: H) => readonly string[],
   ) {
+    // Before anything else: what is spread below would hide it.
+    checkOptions(this.constructor.name, options, Object.keys({ ...options }));
     const given = toGroups(params, this.constructor.name);
     const taken = new Map<string, Tensor>();
     const seen = new Set<Tensor>();
@@ -79,6 +83,9 @@ export abstract class Optimizer<
     this.groups = given.map(({ list, own }, index) => {
       const { lr, hyper } = settle({ ...options, ...defined(own) });
       const tensors = list.map((item, i): [string, Tensor] => {
+        const pair: unknown = item;
+        if (!isTensor(pair) && !(Array.isArray(pair) && typeof pair[0] === 'string'))
+          throw refuse(this.constructor.name, `a parameter must be a tensor or [name, tensor], got ${shown(pair)}`);
         const [known, tensor] = isTensor(item) ? [nameOf(item), item] : item;
         checkParameter(tensor, seen, this.constructor.name);
         const plain = known ?? `param${given.length > 1 ? `.${String(index)}` : ''}.${String(i)}`;
@@ -104,6 +111,7 @@ export abstract class Optimizer<
 
   /** Updates every parameter that has a gradient. */
   step(options: StepOptions = {}): void {
+    checkOptions('step', options, ['scale', 'skip']);
     noGrad(() => {
       this.groups.forEach((group, index) => {
         for (const columns of this.#columns[index]!) {
@@ -168,6 +176,9 @@ function toGroups<O>(params: Params<O>, op: string): { readonly list: ParamList;
   if (!Array.isArray(list)) throw refuse(op, 'the parameters must be an array, such as model.parameters()');
   if (isParamList(params)) return [{ list: params, own: {} }];
   return params.map((group) => {
+    const record: unknown = group;
+    if (typeof record !== 'object' || record === null)
+      throw refuse(op, `a parameter must be a tensor, or a group { params }, got ${shown(record)}`);
     const tensors: unknown = group.params;
     if (!Array.isArray(tensors)) throw refuse(op, 'every group needs an array `params`');
     return { list: group.params, own: group };
@@ -186,6 +197,7 @@ function defined<T extends object>(options: T): Partial<T> {
 
 function checkParameter(tensor: Tensor, seen: Set<Tensor>, op: string): void {
   if (!isTensor(tensor)) throw refuse(op, `a parameter must be a tensor, got ${typeof tensor}`);
+  assertLive(tensor.storage, op);
   if (seen.has(tensor))
     throw refuse(op, 'a parameter appears twice', 'Tied parameters are listed once by parameters().');
   if (!tensor.isLeaf)

@@ -2,14 +2,15 @@
  * Learning rates as pure functions of the step: `schedule(step)` is the rate of update number `step`, counted from 0.
  * Sources: Loshchilov and Hutter 2017 (cosine), Smith and Topin 2018 (one-cycle).
  */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions, needIntegers } from '../ops/options.js';
 import { checkNumber } from './group.js';
 
 export type Schedule = (step: number) => number;
 
 function steps(name: string, value: number, least = 1): number {
   if (!Number.isSafeInteger(value) || value < least) {
-    throw new GradproofError('ERR_VALUE', `${name} must be an integer >= ${String(least)}, got ${String(value)}`, {
+    throw new GradproofError('ERR_VALUE', `${name} must be an integer >= ${String(least)}, got ${shown(value)}`, {
       op: 'schedule',
     });
   }
@@ -22,7 +23,9 @@ function cosineBetween(from: number, to: number, share: number): number {
 }
 
 /** Always `base`. */
-export function constantLr({ base }: { readonly base: number }): Schedule {
+export function constantLr(options: { readonly base: number }): Schedule {
+  checkOptions('constantLr', options, ['base']);
+  const { base } = options;
   checkNumber('base', base, 0);
   return () => base;
 }
@@ -33,6 +36,7 @@ export function stepLr(options: {
   readonly size: number;
   readonly gamma?: number | undefined;
 }): Schedule {
+  checkOptions('stepLr', options, ['base', 'size', 'gamma']);
   const base = checkNumber('base', options.base, 0);
   const size = steps('size', options.size);
   const gamma = checkNumber('gamma', options.gamma ?? 0.1, 0);
@@ -45,14 +49,17 @@ export function multiStepLr(options: {
   readonly milestones: readonly number[];
   readonly gamma?: number | undefined;
 }): Schedule {
+  checkOptions('multiStepLr', options, ['base', 'milestones', 'gamma']);
   const base = checkNumber('base', options.base, 0);
   const gamma = checkNumber('gamma', options.gamma ?? 0.1, 0);
+  needIntegers('multiStepLr', { milestones: options.milestones });
   const milestones = options.milestones.map((milestone) => steps('milestones', milestone, 0));
   return (step) => base * gamma ** milestones.filter((milestone) => step >= milestone).length;
 }
 
 /** base · gamma^step */
 export function exponentialLr(options: { readonly base: number; readonly gamma: number }): Schedule {
+  checkOptions('exponentialLr', options, ['base', 'gamma']);
   const base = checkNumber('base', options.base, 0);
   const gamma = checkNumber('gamma', options.gamma, 0);
   return (step) => base * gamma ** step;
@@ -65,6 +72,7 @@ export function linearLr(options: {
   readonly startFactor?: number | undefined;
   readonly endFactor?: number | undefined;
 }): Schedule {
+  checkOptions('linearLr', options, ['base', 'total', 'startFactor', 'endFactor']);
   const base = checkNumber('base', options.base, 0);
   const total = steps('total', options.total);
   const start = checkNumber('startFactor', options.startFactor ?? 1 / 3, 0);
@@ -78,6 +86,7 @@ export function cosineLr(options: {
   readonly total: number;
   readonly min?: number | undefined;
 }): Schedule {
+  checkOptions('cosineLr', options, ['base', 'total', 'min']);
   const base = checkNumber('base', options.base, 0);
   const total = steps('total', options.total);
   const min = checkNumber('min', options.min ?? 0, 0);
@@ -91,6 +100,7 @@ export function warmupCosineLr(options: {
   readonly total: number;
   readonly min?: number | undefined;
 }): Schedule {
+  checkOptions('warmupCosineLr', options, ['base', 'warmup', 'total', 'min']);
   const base = checkNumber('base', options.base, 0);
   const warmup = steps('warmup', options.warmup, 0);
   const total = steps('total', options.total);
@@ -98,7 +108,7 @@ export function warmupCosineLr(options: {
   if (warmup >= total) {
     throw new GradproofError(
       'ERR_VALUE',
-      `warmup must be shorter than total, got ${String(warmup)} and ${String(total)}`,
+      `warmup must be shorter than total, got ${shown(warmup)} and ${shown(total)}`,
       {
         op: 'schedule',
       },
@@ -115,6 +125,7 @@ export function warmupLinearLr(options: {
   readonly total: number;
   readonly min?: number | undefined;
 }): Schedule {
+  checkOptions('warmupLinearLr', options, ['base', 'warmup', 'total', 'min']);
   const base = checkNumber('base', options.base, 0);
   const warmup = steps('warmup', options.warmup, 0);
   const total = steps('total', options.total, warmup + 1);
@@ -133,6 +144,7 @@ export function oneCycleLr(options: {
   readonly divFactor?: number | undefined;
   readonly finalDivFactor?: number | undefined;
 }): Schedule {
+  checkOptions('oneCycleLr', options, ['max', 'total', 'pctStart', 'divFactor', 'finalDivFactor']);
   const max = checkNumber('max', options.max, 0);
   const total = steps('total', options.total);
   const pct = checkNumber('pctStart', options.pctStart ?? 0.3, 0, 1);

@@ -1,5 +1,6 @@
 /** What sets an optimizer's learning rates: a schedule, or a measure that stops improving. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions, needFunction } from '../ops/options.js';
 import { checkNumber, type ParamGroup } from './group.js';
 import type { Schedule } from './schedule.js';
 
@@ -22,6 +23,8 @@ export class Scheduler {
   #step = 0;
 
   constructor(optimizer: Scheduled, schedule: Schedule) {
+    needGroups('Scheduler', optimizer);
+    needFunction('Scheduler', 'the schedule', schedule);
     this.#optimizer = optimizer;
     this.#schedule = schedule;
     this.#apply();
@@ -41,9 +44,10 @@ export class Scheduler {
     return { step: this.#step };
   }
 
-  loadStateDict({ step }: SchedulerState): void {
-    if (!Number.isSafeInteger(step) || step < 0) {
-      throw new GradproofError('ERR_STATE_DICT', `step must be an integer >= 0, got ${String(step)}`, {
+  loadStateDict(state: SchedulerState): void {
+    const { step }: Partial<SchedulerState> = { ...state };
+    if (typeof step !== 'number' || !Number.isSafeInteger(step) || step < 0) {
+      throw new GradproofError('ERR_STATE_DICT', `step must be an integer >= 0, got ${shown(step)}`, {
         op: 'Scheduler',
       });
     }
@@ -57,6 +61,25 @@ export class Scheduler {
     for (const group of this.#optimizer.groups) group.lr = first === 0 ? rate : rate * (group.initialLr / first);
   }
 }
+
+function needGroups(op: string, optimizer: unknown): void {
+  const fits =
+    typeof optimizer === 'object' && optimizer !== null && 'groups' in optimizer && Array.isArray(optimizer.groups);
+  if (!fits) throw new GradproofError('ERR_ARGUMENT', `an optimizer is needed, got ${shown(optimizer)}`, { op });
+}
+
+function oneOf(name: string, value: unknown, ...words: readonly string[]): void {
+  if (value === undefined || (typeof value === 'string' && words.includes(value))) return;
+  throw new GradproofError('ERR_VALUE', `${name} must be ${words.join(' or ')}, got ${shown(value)}`, {
+    op: 'ReduceOnPlateau',
+  });
+}
+
+function isPlateauState(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'lrs' in value && Array.isArray(value.lrs);
+}
+
+const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps'];
 
 export interface PlateauOptions {
   /** Whether the measure should fall ('min', default) or rise. */
@@ -94,6 +117,10 @@ export class ReduceOnPlateau {
   #cooling = 0;
 
   constructor(optimizer: Scheduled, options: PlateauOptions = {}) {
+    needGroups('ReduceOnPlateau', optimizer);
+    checkOptions('ReduceOnPlateau', options, PLATEAU);
+    oneOf('mode', options.mode, 'min', 'max');
+    oneOf('thresholdMode', options.thresholdMode, 'rel', 'abs');
     this.#optimizer = optimizer;
     this.#options = {
       mode: options.mode ?? 'min',
@@ -109,6 +136,13 @@ export class ReduceOnPlateau {
 
   /** One epoch with this measure. True where the rate was reduced. A measure that is not a number is a bad epoch. */
   step(measure: number): boolean {
+    const given: unknown = measure;
+    if (typeof given !== 'number') {
+      throw new GradproofError('ERR_ARGUMENT', `the measure must be a number, got ${shown(given)}`, {
+        op: 'ReduceOnPlateau',
+        hint: 'Pass loss.item().',
+      });
+    }
     if (this.#better(measure)) {
       this.#best = measure;
       this.#bad = 0;
@@ -149,12 +183,18 @@ export class ReduceOnPlateau {
     return { best: this.#best, bad: this.#bad, cooling: this.#cooling, lrs };
   }
 
-  loadStateDict({ best, bad, cooling, lrs }: PlateauState): void {
+  loadStateDict(state: PlateauState): void {
     const { groups } = this.#optimizer;
+    if (!isPlateauState(state)) {
+      throw new GradproofError('ERR_STATE_DICT', `the state must be { best, bad, cooling, lrs }, got ${shown(state)}`, {
+        op: 'ReduceOnPlateau',
+      });
+    }
+    const { best, bad, cooling, lrs } = state;
     if (lrs.length !== groups.length || (best !== null && typeof best !== 'number')) {
       throw new GradproofError(
         'ERR_STATE_DICT',
-        `the state must have ${String(groups.length)} rates, got ${String(lrs.length)}`,
+        `the state must have ${String(groups.length)} rates, got ${shown(lrs.length)}`,
         {
           op: 'ReduceOnPlateau',
         },

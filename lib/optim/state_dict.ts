@@ -1,5 +1,5 @@
 /** Loading an optimizer's state: everything is checked before the first write. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import { assertLive } from '../tensor/storage.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -95,7 +95,7 @@ export function loadOptimizer<H extends Hyper>(
     if (given !== undefined) problems.push(...checkTensors(target, given));
   }
   if (dict.groups.length !== groups.length)
-    problems.push(`${String(groups.length)} groups are needed, got ${String(dict.groups.length)}`);
+    problems.push(`${String(groups.length)} groups are needed, got ${shown(dict.groups.length)}`);
   else groups.forEach((group, i) => problems.push(...checkGroup(group, dict.groups[i]!, i)));
   if (problems.length > 0) refuse(problems);
   // A move between devices can still fail, so it comes before the first write.

@@ -1,4 +1,6 @@
 /** `compareTraces`: pairs two traces and finds the first event, in the order of execution, whose numbers differ. */
+import { GradproofError, shown } from '../errors.js';
+import { checkOptions } from '../ops/options.js';
 import { GRADIENT_PHASES, keyOf, type Trace, type TraceEntry } from './event.js';
 
 export interface CompareOptions {
@@ -88,8 +90,20 @@ function index(trace: Trace, mapping: Readonly<Record<string, string>> = {}): Ma
   return new Map(trace.entries.map((entry) => [keyOf({ ...entry, path: mapping[entry.path] ?? entry.path }), entry]));
 }
 
+function isTrace(value: unknown): value is Trace {
+  return typeof value === 'object' && value !== null && 'entries' in value && Array.isArray(value.entries);
+}
+
 /** Pairs events by phase, path and call. Gradients are compared times their traces' scales. */
 export function compareTraces(a: Trace, b: Trace, options: CompareOptions = {}): CompareReport {
+  for (const [name, trace] of Object.entries({ a, b })) {
+    if (isTrace(trace)) continue;
+    throw new GradproofError('ERR_ARGUMENT', `${name} must be a trace, got ${shown(trace)}`, {
+      op: 'compareTraces',
+      hint: 'Pass what record() returned, or loadTrace(folder).',
+    });
+  }
+  checkOptions('compareTraces', options, ['mapping', 'shadow', 'tolerance']);
   const others = index(b, options.mapping);
   const shadows = options.shadow === undefined ? undefined : index(options.shadow);
   const rows: CompareRow[] = [];

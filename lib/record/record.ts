@@ -1,9 +1,10 @@
 /** `record(step)`: runs a step eagerly and copies what passes: outputs, gradients, parameters, in the order of execution. */
 import { withGrad } from '../autograd/modes.js';
 import { Node } from '../autograd/tape.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { Module, modulePath, runningModules } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
+import { checkOptions, needFunction } from '../ops/options.js';
 import { state, type Launch, type Recorder } from '../ops/state.js';
 import { births, type Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -166,9 +167,11 @@ class Watch implements Recorder {
  * step computes the same bits as without; outside of `record` nothing is watched and nothing costs anything.
  */
 export function record<R>(step: () => R, options: RecordOptions = {}): Recorded<R> {
+  needFunction('record', 'the step', step);
+  checkOptions('record', options, ['sink', 'scale']);
   const { sink, scale = 1 } = options;
   if (!(scale > 0 && Number.isFinite(scale))) {
-    throw new GradproofError('ERR_VALUE', `scale must be finite and > 0, got ${String(scale)}`, { op: 'record' });
+    throw new GradproofError('ERR_VALUE', `scale must be finite and > 0, got ${shown(scale)}`, { op: 'record' });
   }
   if (state.recorder !== null) {
     throw new GradproofError('ERR_ARGUMENT', 'record was called inside of something that records', {

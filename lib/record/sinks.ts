@@ -5,6 +5,7 @@ import { GradproofError } from '../errors.js';
 import { fileError } from '../io/atomic.js';
 import { encodeNpyHeader, parseNpy } from '../io/npy.js';
 import { tensorFromBytes } from '../io/bytes.js';
+import { needText } from '../ops/options.js';
 import { isDType } from '../tensor/dtype.js';
 import type { Trace, TraceEntry, TraceEvent } from './event.js';
 
@@ -50,6 +51,7 @@ function write(path: string, parts: readonly (Uint8Array | string)[]): void {
 
 /** A folder of .npy files (f16 and bf16 as f32, exactly) and `manifest.json`, which is written last. */
 export function npySink(folder: string): Sink {
+  needText('npySink', 'the folder', folder);
   newFolder(folder);
   const lines: Line[] = [];
   return {
@@ -73,6 +75,7 @@ export function npySink(folder: string): Sink {
 
 /** One JSON object per event, with its norm and extremes instead of all values; the last line holds the scale. */
 export function jsonLinesSink(file: string): Sink {
+  needText('jsonLinesSink', 'the file', file);
   const lines: string[] = [];
   return {
     write({ order, phase, path, call, tensor }) {
@@ -114,6 +117,7 @@ function isLine(value: unknown): value is Line {
 
 /** Reads a trace folder. Values are read when they are asked for. */
 export function loadTrace(folder: string): Trace {
+  needText('loadTrace', 'the folder', folder);
   const path = join(folder, 'manifest.json');
   let manifest: unknown;
   try {

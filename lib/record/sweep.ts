@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
+import { needText } from '../ops/options.js';
 import { compareTraces, type CompareOptions, type Verdict } from './compare.js';
 import { loadTrace } from './sinks.js';
 
@@ -42,6 +43,8 @@ function batchesIn(folder: string): string[] {
 
 /** Compares the traces of the same name in two folders: a/batch-0 with b/batch-0, and so on. */
 export function sweepTraces(a: string, b: string, options: CompareOptions = {}): SweepReport {
+  needText('sweep', 'a', a);
+  needText('sweep', 'b', b);
   const [inA, inB] = [batchesIn(a), batchesIn(b)];
   const both = inA.filter((name) => inB.includes(name));
   if (both.length === 0) {

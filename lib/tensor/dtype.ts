@@ -1,5 +1,5 @@
 /** Element types: names, sizes, numbers shared with the native side, and PyTorch's promotion rules. */
-import { GradproofError, closest } from '../errors.js';
+import { GradproofError, closest, shown } from '../errors.js';
 
 export type DType = 'f32' | 'f64' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u8' | 'bool';
 
@@ -47,7 +47,7 @@ export function isDType(value: unknown): value is DType {
 export function checkDType(value: unknown, op?: string): DType {
   if (isDType(value)) return value;
   const guess = typeof value === 'string' ? closest(value, DTYPES) : undefined;
-  throw new GradproofError('ERR_DTYPE', `dtype must be one of ${DTYPES.join(', ')}, got ${String(value)}`, {
+  throw new GradproofError('ERR_DTYPE', `dtype must be one of ${DTYPES.join(', ')}, got ${shown(value)}`, {
     op,
     ...(guess === undefined ? {} : { hint: `Did you mean '${guess}'?` }),
   });

@@ -1,10 +1,11 @@
 /** Values in and out: nested arrays and typed arrays ↔ device memory. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { Code } from '../native/addon.js';
 import { addon, nativeError, type Device } from '../native/runtime.js';
 import { dtypeSize, type DType } from './dtype.js';
 import { bf16FromNumber, bf16ToNumber, f16FromNumber, f16ToNumber } from './half.js';
-import { numel, showShape, type Shape } from './shape.js';
+import { onHost } from './limits.js';
+import { MAX_DIMS, numel, showShape, type Shape } from './shape.js';
 import { allocate, assertLive } from './storage.js';
 import type { Tensor } from './tensor.js';
 import { wrap } from './tensor.js';
@@ -27,6 +28,10 @@ export type HostData = Nested | TypedArray;
 export type Raw = Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
 
 function rawArray(dtype: DType, length: number): Raw {
+  return onHost(length, 'data', () => newArray(dtype, length));
+}
+
+function newArray(dtype: DType, length: number): Raw {
   switch (dtype) {
     case 'f32':
       return new Float32Array(length);
@@ -68,7 +73,7 @@ export function naturalDType(data: HostData): DType {
   if (data instanceof Int8Array || data instanceof Int16Array || data instanceof Uint16Array) return 'i32';
   if (data instanceof Uint32Array) return 'i64';
   let first: HostData | undefined = data;
-  while (isList(first)) first = first[0];
+  for (let depth = 0; isList(first) && depth <= MAX_DIMS; depth++) first = first[0];
   return typeof first === 'boolean' ? 'bool' : typeof first === 'bigint' ? 'i64' : 'f32';
 }
 
@@ -78,6 +83,11 @@ function shapeOf(data: HostData): number[] {
   let level: HostData | undefined = data;
   while (isList(level)) {
     shape.push(level.length);
+    // A list that contains itself has no end.
+    if (shape.length > MAX_DIMS)
+      throw new GradproofError('ERR_SHAPE', `lists may be nested ${String(MAX_DIMS)} deep, these go deeper`, {
+        op: 'tensor',
+      });
     level = level[0];
   }
   return shape;
@@ -174,7 +184,7 @@ export function writeHost(target: Tensor, data: HostData): void {
   assertLive(target.storage, 'assign');
   const shape = isTyped(data) ? [target.numel] : target.shape;
   if (isTyped(data) && data.length !== target.numel) {
-    throw new GradproofError('ERR_SHAPE', `${String(target.numel)} values are needed, got ${String(data.length)}`, {
+    throw new GradproofError('ERR_SHAPE', `${String(target.numel)} values are needed, got ${shown(data.length)}`, {
       op: 'assign',
     });
   }
@@ -231,7 +241,7 @@ export function readBigInts(t: Tensor): BigInt64Array {
 
 /** Every element as a JavaScript number; an i64 beyond 2^53 is ERR_VALUE, never rounded in silence. */
 export function numbersOf(raw: Raw, dtype: DType): Float64Array {
-  const result = new Float64Array(raw.length);
+  const result = onHost(raw.length, 'data', () => new Float64Array(raw.length));
   for (let i = 0; i < raw.length; i++) {
     const value = raw[i]!;
     if (typeof value === 'bigint') {

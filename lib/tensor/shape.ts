@@ -1,9 +1,10 @@
 /** Shapes, strides and axes: arithmetic on small arrays of integers, with the errors that go with it. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 
 export type Shape = readonly number[];
 
 export const MAX_DIMS = 8;
+const MAX_COUNT = Number.MAX_SAFE_INTEGER / 8;
 
 export function numel(shape: Shape): number {
   let n = 1;
@@ -90,7 +91,9 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], targe
 export function normalizeAxis(axis: number, rank: number, op?: string): number {
   const size = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -size || axis >= size) {
-    throw new GradproofError('ERR_AXIS', `dim must be an integer in [${-size}, ${size - 1}], got ${axis}`, { op });
+    throw new GradproofError('ERR_AXIS', `dim must be an integer in [${-size}, ${size - 1}], got ${shown(axis)}`, {
+      op,
+    });
   }
   return axis < 0 ? axis + size : axis;
 }
@@ -118,20 +121,34 @@ export function reducedShape(shape: Shape, axes: readonly number[], keepdim: boo
   return result;
 }
 
+function showAny(shape: unknown): string {
+  return Array.isArray(shape) && shape.length < 20 ? `[${shape.map(shown).join(', ')}]` : shown(shape);
+}
+
 /** Checks a shape that came from outside: integers ≥ 0, at most MAX_DIMS of them, a number of elements that fits. */
 export function checkShape(shape: unknown, op?: string): number[] {
   if (!Array.isArray(shape) || !shape.every((n): n is number => Number.isInteger(n) && n >= 0)) {
-    throw new GradproofError('ERR_SHAPE', `shape must be a list of integers >= 0, got ${JSON.stringify(shape)}`, {
+    throw new GradproofError('ERR_SHAPE', `shape must be a list of integers >= 0, got ${showAny(shape)}`, {
       op,
     });
   }
   if (shape.length > MAX_DIMS) {
     throw new GradproofError('ERR_SHAPE', `a tensor has at most ${MAX_DIMS} axes, got ${shape.length}`, { op });
   }
-  if (!Number.isSafeInteger(numel(shape) * 8)) {
-    throw new GradproofError('ERR_SHAPE', `the number of elements of ${showShape(shape)} overflows`, { op });
-  }
+  checkCount(shape, op);
   return shape;
+}
+
+/**
+ * The number of elements; ERR_SHAPE where it is beyond what an offset in bytes can count. An empty axis hides no huge
+ * product: kernels form it on their way.
+ */
+export function checkCount(shape: Shape, op?: string): number {
+  const count = numel(shape);
+  if (count > 0 && count <= MAX_COUNT) return count;
+  const full = shape.reduce((n, size) => (size === 0 ? n : n * size), 1);
+  if (full <= MAX_COUNT) return count;
+  throw new GradproofError('ERR_SHAPE', `the number of elements of ${showShape(shape)} overflows`, { op });
 }
 
 function isList(value: unknown): boolean {

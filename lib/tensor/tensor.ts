@@ -2,7 +2,7 @@
  * A tensor is a view (shape, strides, offset) of a storage. This room knows memory and layout, no mathematics: every op,
  * as a function or a method, comes from lib/ops.
  */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { Device } from '../native/runtime.js';
 import { bindingChanged } from './binding.js';
 import { isFloat, type DType } from './dtype.js';
@@ -97,7 +97,7 @@ export class Tensor {
     if (this.shape.length !== rank) {
       throw new GradproofError(
         'ERR_SHAPE',
-        `a tensor with ${String(rank)} axes is needed, got ${showShape(this.shape)}`,
+        `a tensor with ${shown(rank)} axes is needed, got ${showShape(this.shape)}`,
       );
     }
     return [...this.shape];

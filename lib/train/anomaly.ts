@@ -2,6 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { userLine } from '../capture/lines.js';
 import type { Attributes, Inputs, OpRecord } from '../ops/define.js';
+import { needFunction, needTensors } from '../ops/options.js';
 import { state, type Recorder } from '../ops/state.js';
 import { isFloat } from '../tensor/dtype.js';
 import { numbersOf, readRaw } from '../tensor/host.js';
@@ -67,11 +68,13 @@ class Watch implements Recorder {
 
 /** Runs `loss`, then its backward pass, and answers the first op whose result is not finite. */
 export function findAnomaly(loss: () => Tensor): Anomaly | undefined {
+  needFunction('findAnomaly', 'the loss', loss);
   const watch = new Watch();
   const outer = state.recorder;
   state.recorder = watch;
   try {
     const root = loss();
+    needTensors('findAnomaly', { 'what the loss returns': root });
     watch.phase = 'backward';
     if (watch.found === undefined && root.requiresGrad) root.backward();
   } finally {

@@ -1,4 +1,6 @@
 /** Loss curves as one SVG: readable in a browser, in light and dark, without scripts. */
+import { GradproofError, shown } from '../errors.js';
+import { needText } from '../ops/options.js';
 
 export interface Series {
   readonly name: string;
@@ -16,6 +18,16 @@ const COLORS = ['#4477aa', '#ee6677', '#228833', '#ccbb44']; // P. Tol's bright 
 
 export function escapeXml(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+}
+
+function isSeries(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('name' in value) || !('points' in value)) return false;
+  const { name, points } = value;
+  return (
+    typeof name === 'string' &&
+    Array.isArray(points) &&
+    points.every((p) => Array.isArray(p) && typeof p[0] === 'number' && typeof p[1] === 'number')
+  );
 }
 
 /** About `count` round numbers (1, 2 or 5 times a power of ten) that cover [low, high]. */
@@ -47,6 +59,12 @@ export function thin(points: Series['points'], limit: number): (readonly [number
 
 /** An SVG of the series over the step, with a legend that states the last value of each. */
 export function renderCurves(title: string, series: readonly Series[]): string {
+  needText('renderCurves', 'the title', title);
+  const given: unknown = series;
+  if (!Array.isArray(given) || !given.every(isSeries))
+    throw new GradproofError('ERR_ARGUMENT', `series must be a list of { name, points }, got ${shown(given)}`, {
+      op: 'renderCurves',
+    });
   const drawn = series.map(({ name, points }) => ({ name, points: thin(points, 400) }));
   const all = drawn.flatMap(({ points }) => points);
   const xs = all.map(([x]) => x);

@@ -7,6 +7,7 @@ import { gradientOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError } from '../errors.js';
 import { Parameter } from '../nn/index.js';
+import { needFunction } from '../ops/options.js';
 import { sameShape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import type { Optimizer as Inner, OptimizerState } from '../optim/index.js';
@@ -25,6 +26,13 @@ function isOptimizerState(value: unknown): value is OptimizerState {
 
 function refuse(what: string): GradproofError {
   return new GradproofError('ERR_STATE_DICT', what, { op: 'loadStateDict', hint: 'Nothing was loaded.' });
+}
+
+function unnamed(): GradproofError {
+  return new GradproofError('ERR_ARGUMENT', 'parameters with their names are needed', {
+    op: 'MasterWeights',
+    hint: 'Pass model.namedParameters().',
+  });
 }
 
 interface Pair {
@@ -46,7 +54,15 @@ export class MasterWeights implements Optimizer {
 
   /** `make` builds the optimizer of the f32 copies, which it gets under the names of the model's parameters. */
   constructor(named: Iterable<readonly [string, Tensor]>, make: (masters: [string, Parameter][]) => Inner) {
-    this.#pairs = [...named].map(([name, weight]) => ({
+    const given: unknown = named;
+    if (typeof given !== 'object' || given === null || !(Symbol.iterator in given)) throw unnamed();
+    needFunction('MasterWeights', 'make', make);
+    const list = [...named];
+    for (const item of list) {
+      const pair: unknown = item;
+      if (!Array.isArray(pair) || typeof pair[0] !== 'string' || !isTensor(pair[1])) throw unnamed();
+    }
+    this.#pairs = list.map(([name, weight]) => ({
       name,
       weight,
       master: new Parameter(noGrad(() => weight.detach().to('f32'))),

@@ -1,4 +1,5 @@
 /** A run on one page: HTML without scripts or anything to fetch, so that it can be sent as a file. */
+import { GradproofError } from '../errors.js';
 import { escapeXml } from './curves.js';
 
 export interface ReportTable {
@@ -47,7 +48,17 @@ function table({ title, note, head, rows, red = [] }: ReportTable): string {
   ].join('\n');
 }
 
+function isReport(value: unknown): value is Report {
+  if (typeof value !== 'object' || value === null) return false;
+  const { title, verdict, facts, tables }: Readonly<Record<string, unknown>> = { ...value };
+  return typeof title === 'string' && typeof verdict === 'string' && Array.isArray(facts) && Array.isArray(tables);
+}
+
 export function renderReport(report: Report): string {
+  if (!isReport(report))
+    throw new GradproofError('ERR_ARGUMENT', 'a report has a title, a verdict, facts and tables', {
+      op: 'renderReport',
+    });
   const facts = report.facts.map(
     ([name, value]) => `<div><dt>${escapeXml(name)}</dt><dd>${escapeXml(value)}</dd></div>`,
   );

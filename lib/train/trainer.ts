@@ -3,9 +3,11 @@
  * (at the end of a step, with a checkpoint) when asked to, and a run that goes on from a checkpoint gives the same bits.
  */
 import { join } from 'node:path';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import type { LoaderState } from '../data/index.js';
 import { loadCheckpoint, saveCheckpoint, MetricsFile, type CheckpointState } from '../io/index.js';
+import { needModule } from '../nn/module.js';
+import { checkOptions, needFlags, needFunction } from '../ops/options.js';
 import { getRngState, setRngState } from '../ops/generator.js';
 import { findAnomaly, nonFinite } from './anomaly.js';
 import { captured, makeEvaluation, makeStep, type Batch, type Model, type Optimizer } from './step.js';
@@ -85,6 +87,27 @@ export interface FitResult {
 
 const OPTIONS = ['model', 'optimizer', 'loss', 'schedule', 'clip', 'accumulate', 'out', 'capture', 'config'];
 
+const FIT = ['epochs', 'steps', 'validation', 'evalEvery', 'evalBatches', 'checkpointEvery', 'onStep', 'signal'];
+
+function hasMethods(value: unknown, ...names: readonly string[]): boolean {
+  return (
+    typeof value === 'object' && value !== null && names.every((name) => typeof Reflect.get(value, name) === 'function')
+  );
+}
+
+function needOptimizer(value: unknown): void {
+  if (hasMethods(value, 'step', 'zeroGrad', 'parameters', 'stateDict', 'loadStateDict')) return;
+  throw new GradproofError('ERR_ARGUMENT', `optimizer must be an optimizer, got ${shown(value)}`, { op: 'Trainer' });
+}
+
+function needLoader(op: string, value: unknown): void {
+  if (hasMethods(value, 'stateDict', 'loadStateDict') && Symbol.asyncIterator in Object(value)) return;
+  throw new GradproofError('ERR_ARGUMENT', `a DataLoader is needed, got ${shown(value)}`, {
+    op,
+    hint: 'Its items have `x` and `y`: new gp.data.DataLoader(new gp.data.TensorDataset({ x, y }), { batchSize: 32 }).',
+  });
+}
+
 function positive(name: string, value: number | undefined, op: string): number | undefined {
   if (value === undefined || (Number.isInteger(value) && value >= 1)) return value;
   throw new GradproofError('ERR_VALUE', `${name} must be an integer >= 1, got ${value}`, { op });
@@ -106,13 +129,12 @@ export class Trainer {
   #done = 0;
 
   constructor(options: TrainerOptions) {
-    for (const key of Object.keys(options)) {
-      if (!OPTIONS.includes(key)) {
-        throw new GradproofError('ERR_OPTION', `there is no option '${key}'; there are ${OPTIONS.join(', ')}`, {
-          op: 'Trainer',
-        });
-      }
-    }
+    checkOptions('Trainer', options, OPTIONS);
+    needModule('Trainer', options.model);
+    needOptimizer(options.optimizer);
+    needFunction('Trainer', 'loss', options.loss);
+    if (options.schedule !== undefined) needFunction('Trainer', 'schedule', options.schedule);
+    needFlags('Trainer', { capture: options.capture });
     const { model, optimizer, clip = Infinity, accumulate = 1, capture = true, out } = options;
     if (!(clip > 0)) throw new GradproofError('ERR_VALUE', `clip must be > 0, got ${clip}`, { op: 'Trainer' });
     this.model = model;
@@ -150,6 +172,7 @@ export class Trainer {
 
   /** Mean loss over the loader (always the same batches), in evaluation mode and without gradients. */
   async evaluate(loader: Loader, batches = Infinity): Promise<number> {
+    needLoader('evaluate', loader);
     const { training } = this.model;
     const home = loader.stateDict();
     this.model.eval();
@@ -172,6 +195,9 @@ export class Trainer {
 
   /** Trains for a number of epochs or steps. ERR_NON_FINITE names the op that produced a loss that is not finite. */
   async fit(loader: Loader, options: FitOptions): Promise<FitResult> {
+    needLoader('fit', loader);
+    checkOptions('fit', options, FIT);
+    if (options.validation !== undefined) needLoader('fit', options.validation);
     const accumulate = this.#accumulate;
     const given = positive('steps', options.steps, 'fit');
     const perEpoch = given === undefined ? Math.ceil(loader.length / accumulate) : Math.max(1, Math.floor(given / 10));

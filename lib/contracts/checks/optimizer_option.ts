@@ -1,4 +1,5 @@
 /** `optimizer: { adamw: { lr: 0.005 } }` as a function that makes it. */
+import { shown } from '../../errors.js';
 import { GradproofError, closest } from '../../errors.js';
 import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../../optim/index.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -39,7 +40,7 @@ export function optimizerOption(value: unknown): Make | undefined {
     if (typeof entry === 'number' || typeof entry === 'boolean') return [key, entry];
     throw new GradproofError(
       'ERR_CONTRACT',
-      `'${key}' of the optimizer must be a number, true or false, got ${String(entry)}`,
+      `'${key}' of the optimizer must be a number, true or false, got ${shown(entry)}`,
     );
   });
   return (parameters) => make(parameters, Object.fromEntries(numbers));

@@ -1,0 +1,39 @@
+/**
+ * Every public function and method with good, spoiled and hostile arguments: the answer is a result or a typed error, the
+ * process lives, and a known computation gives its numbers afterwards. `npm run fuzz -- --seconds 600` hunts longer.
+ */
+import { describe, expect, it } from 'vitest';
+import * as gp from '../../lib/index.js';
+import { hunt } from './hunt.js';
+import { faultOf } from './judge.js';
+import { allTargets } from './targets.js';
+
+const seconds = Number(process.env['GRADPROOF_FUZZ_SECONDS'] ?? 8);
+
+describe('whatever is passed', () => {
+  it.each([1, 2])(
+    'gives a result or a typed error (seed %i)',
+    async (seed) => {
+      const { cases, violations, live } = await hunt({ seed, seconds });
+      expect(violations).toEqual([]);
+      expect(cases).toBeGreaterThan(20);
+      expect(live).toBeLessThan(2000); // constants and what caches hold; a leak would grow with the cases
+    },
+    600_000,
+  );
+
+  it('is called: every function and every method of the public surface is a target', () => {
+    const names = new Set(allTargets().map(({ name }) => name));
+    for (const name of ['matmul', 'Tensor.softmax', 'nn.Linear', 'nn.Linear#', 'optim.AdamW', 'io.saveNpy', 'compile'])
+      expect(names).toContain(name);
+    expect(names.size).toBeGreaterThan(400);
+  });
+
+  it('is judged: a plain error, an internal one and one without words are faults', () => {
+    expect(faultOf(Reflect.construct(TypeError, ['x is undefined']))).toBeUndefined(); // raised here: the user's own
+    expect(faultOf('a string')).toMatch('not a GradproofError');
+    expect(faultOf(new gp.GradproofError('ERR_INTERNAL', 'the call block was refused'))).toMatch('internal');
+    expect(faultOf(new gp.GradproofError('ERR_SHAPE', 'got [object Object]'))).toMatch('says little');
+    expect(faultOf(new gp.GradproofError('ERR_SHAPE', 'shapes must broadcast, got [2] and [3]'))).toBeUndefined();
+  });
+});
