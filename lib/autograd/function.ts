@@ -146,8 +146,8 @@ export function customFunction(
   const given: unknown = spec;
   if (typeof given !== 'object' || given === null)
     throw new GradproofError('ERR_ARGUMENT', 'an object { forward, backward } is needed', { op: 'customFunction' });
-  needFunction('customFunction', 'forward', spec.forward);
-  needFunction('customFunction', 'backward', spec.backward);
+  needFunction('customFunction', 'forward', Reflect.get(given, 'forward'));
+  needFunction('customFunction', 'backward', Reflect.get(given, 'backward'));
   const name = spec.name ?? 'custom_function';
   return (...inputs) => {
     needTensorList(name, 'inputs', inputs);

@@ -16,7 +16,7 @@ export class CharTokenizer {
 
   constructor(vocabulary: readonly string[]) {
     const given: unknown = vocabulary;
-    if (!Array.isArray(given) || !given.every((c) => typeof c === 'string' && [...c].length === 1)) {
+    if (!Array.isArray(given) || !given.every((c) => typeof c === 'string' && Array.from(c).length === 1)) {
       throw new GradproofError('ERR_DATA', `the vocabulary must be a list of characters, got ${shown(given)}`, {
         op: 'CharTokenizer',
       });

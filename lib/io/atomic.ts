@@ -26,6 +26,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EDQUOT: 'the disk quota is used up',
   EFBIG: 'the file would be larger than this system or its limits allow',
   EMFILE: 'too many open files',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'its links lead in a circle',
+  ERR_INVALID_ARG_VALUE: 'the path holds a NUL character',
 };
 
 function errnoOf(error: unknown): string | undefined {
@@ -89,7 +92,8 @@ export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array |
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // Its own trouble (a part of the path is a file) must not hide what went wrong.
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw fileError(error, 'write', path, existsSync(path) ? 'The file that was there is unchanged.' : undefined);
   }
   await syncFolder(dirname(path));
@@ -127,7 +131,7 @@ export async function replaceFolder(path: string, fill: (folder: string) => Prom
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     const kept = existsSync(folderToRead(path)) ? 'What was saved there before is unchanged.' : undefined;
     // The temporary name of a file inside would tell nobody anything.
     throw fileError(isError(error, 'ERR_FILE') ? error.cause : error, 'write', path, kept);

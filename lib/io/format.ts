@@ -126,6 +126,7 @@ export function parseHeader(json: Uint8Array, fileSize: number, path: string): H
     if (typeof value !== 'string') throw corrupt(path, `metadata '${key}' is not a string`);
     metadata[key] = value;
   }
+  if (Object.hasOwn(rest, '__proto__')) throw corrupt(path, "no tensor can be named '__proto__'");
   const dataStart = 8 + json.length;
   const entries = Object.entries(rest).map(([name, value]) => parseEntry(name, value, dataStart, path));
   checkTiling(entries, dataStart, fileSize, path);

@@ -47,7 +47,7 @@ export function decodeTree(json: unknown, tensors: Readonly<Record<string, Tenso
   if (typeof digits === 'string' && /^-?\d+$/.test(digits)) return BigInt(digits);
   if (typeof word === 'string') return Number(word);
   if (typeof name === 'string') {
-    const tensor = tensors[name];
+    const tensor = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     if (tensor === undefined)
       throw new GradproofError('ERR_CHECKPOINT', `the state names tensor '${name}', which is not stored`);
     return tensor;

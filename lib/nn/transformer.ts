@@ -59,8 +59,9 @@ type Activation = (x: Tensor) => Tensor;
 
 function activationOf(activation: TransformerLayerOptions['activation']): Activation {
   if (typeof activation === 'function') return activation;
-  if (activation !== undefined && activation !== 'relu' && activation !== 'gelu') {
-    throw new GradproofError('ERR_VALUE', `activation must be 'relu', 'gelu' or a function, got ${shown(activation)}`, {
+  const word: unknown = activation;
+  if (word !== undefined && word !== 'relu' && word !== 'gelu') {
+    throw new GradproofError('ERR_VALUE', `activation must be 'relu', 'gelu' or a function, got ${shown(word)}`, {
       op: 'TransformerLayer',
     });
   }

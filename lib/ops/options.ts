@@ -64,7 +64,7 @@ export function needFlags(op: string, given: Readonly<Record<string, unknown>>):
 export function needTensorList(op: string, name: string, value: unknown): void {
   if (!Array.isArray(value))
     throw new GradproofError('ERR_ARGUMENT', `${name} must be a list of tensors, got ${shown(value)}`, { op });
-  value.forEach((t, i) => needTensors(op, { [`${name}[${String(i)}]`]: t }));
+  value.forEach((t: unknown, i) => needTensors(op, { [`${name}[${String(i)}]`]: t }));
 }
 
 /** ERR_ARGUMENT for an argument that is no tensor, by its name. */

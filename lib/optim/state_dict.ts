@@ -68,9 +68,20 @@ function checkGroup<H extends Hyper>(group: ParamGroup<H>, given: GroupRecord, i
   return problems;
 }
 
+function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function isGroup(value: unknown): boolean {
+  return (
+    isRecord(value) && 'params' in value && Array.isArray(value.params) && 'hyper' in value && isRecord(value.hyper)
+  );
+}
+
 function isState(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || !('state' in value) || !('groups' in value)) return false;
-  return typeof value.state === 'object' && value.state !== null && Array.isArray(value.groups);
+  const { state, groups } = value;
+  return isRecord(state) && Object.values(state).every(isRecord) && Array.isArray(groups) && groups.every(isGroup);
 }
 
 /** Checks everything and answers what writes it. */

@@ -36,7 +36,7 @@ function prepare(target: Target, index: number, plain: boolean): { readonly call
     for (let n = 1 + dice.below(2); n > 0; n--) {
       const at = dice.below(args.length + 1);
       if (at === args.length && dice.chance(0.5)) args.length = Math.max(0, args.length - 1);
-      else args[at] = v.spoil(args[at]);
+      else call.args[at] = v.spoil(args[at]);
     }
   }
   gp.manualSeed(index);
@@ -50,7 +50,7 @@ async function settle(answer: unknown): Promise<unknown> {
   if (!(answer instanceof Promise)) return answer;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((done) => (timer = setTimeout(done, 20_000, timeUp)));
-  const first = await Promise.race([answer, late]);
+  const first: unknown = await Promise.race([answer, late]);
   clearTimeout(timer);
   if (first === timeUp) throw new Error('the promise was still pending after 20 seconds');
   return first;

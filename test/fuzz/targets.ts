@@ -24,6 +24,17 @@ function isCallable(value: unknown): value is Callable {
   return typeof value === 'function';
 }
 
+/** Calls what has no known signature. */
+function apply(call: Callable, receiver: unknown, args: unknown[]): unknown {
+  const answer: unknown = Reflect.apply(call, receiver, args);
+  return answer;
+}
+
+function construct(make: Callable, args: unknown[]): unknown {
+  const made: unknown = Reflect.construct(make, args);
+  return made;
+}
+
 function isClass(value: Callable): boolean {
   return Function.prototype.toString.call(value).startsWith('class');
 }
@@ -74,7 +85,7 @@ function functionTarget(path: string, call: Callable): Target {
     make: (v) => ({
       receiver: undefined,
       args: goodArguments(path, v),
-      run: (args) => Reflect.apply(call, undefined, args),
+      run: (args) => apply(call, undefined, args),
     }),
   };
 }
@@ -96,7 +107,7 @@ function methodTarget(name: string, call: Callable): Target {
         [receiver] = args.splice(at, 1);
       } else [receiver, ...args] = recipes[name]?.(v) ?? [receiver, ...random(v)];
       const self = gp.isTensor(receiver) ? receiver : v.tensor();
-      return { receiver: self, args, run: (given) => Reflect.apply(call, self, given) };
+      return { receiver: self, args, run: (given) => apply(call, self, given) };
     },
   };
 }
@@ -119,7 +130,7 @@ function classTarget(path: string, make: Callable): Target {
     make: (v) => ({
       receiver: undefined,
       args: goodArguments(path, v),
-      run: (args) => Reflect.construct(make, args),
+      run: (args) => construct(make, args),
     }),
   };
 }
@@ -138,7 +149,7 @@ function instanceTarget(path: string, make: Callable): Target {
       return {
         receiver: `${path}#${name}`,
         args,
-        run: (given) => (isCallable(call) ? Reflect.apply(call, instance, given) : call),
+        run: (given) => (isCallable(call) ? apply(call, instance, given) : call),
       };
     },
   };

@@ -128,7 +128,10 @@ export class Values {
       () => new Proxy([1, 2], { get: throws }),
       () => new Proxy([2, 3], {}),
       () => Object.defineProperty({}, 'dim', { get: throws, enumerable: true }),
-      () => Object.setPrototypeOf({ x: 1 }, null),
+      (): unknown => {
+        const bare: unknown = Object.setPrototypeOf({ x: 1 }, null);
+        return bare;
+      },
       () => new Date(NaN),
       () => new Map([['a', 1]]),
       () => new Set([1]),
@@ -137,7 +140,7 @@ export class Values {
       () => Promise.resolve(1),
       () => throws,
       () => () => this.fill([2]),
-      () => class {},
+      () => gp.nn.Linear,
       () => new Float32Array(3),
       () => new Float32Array(new SharedArrayBuffer(8)),
       () => new Uint8Array(0),

@@ -150,7 +150,7 @@ describe('a Trainer', () => {
   it('refuses wrong settings', async () => {
     const { model, optimizer, trainer, loader } = make();
     const wrong = { model, optimizer, loss: mse, clipp: 1 };
-    expect(() => new Trainer(wrong)).toThrow("no option 'clipp'");
+    expect(() => new Trainer(wrong)).toThrow("unknown option 'clipp'");
     expect(() => new Trainer({ model, optimizer, loss: mse, clip: 0 })).toThrow('clip must be > 0');
     await expect(trainer.fit(loader, { steps: 0 })).rejects.toThrow('steps must be an integer >= 1');
   });
