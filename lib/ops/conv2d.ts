@@ -6,9 +6,8 @@ import type { Tensor } from '../tensor/tensor.js';
 import { stack } from './arrange.js';
 import { integer, pair } from './attrs.js';
 import { zeros } from './create.js';
-import { checkOptions, needTensors } from './options.js';
+import { checkOptions, needIntegers, needTensors } from './options.js';
 import { defineOp, like, type Meta } from './define.js';
-import { checkOptions } from './options.js';
 import { unview } from './view.js';
 import { windowPadding, windowedSizes, windows, type WindowAttrs } from './windows.js';
 
@@ -292,6 +291,8 @@ interface ConvTranspose1dOptions extends Conv1dOptions {
 
 /** Transposed convolution over the last axis: x [N, C, L], weight [C, O / groups, K]. */
 export function convTranspose1d(x: Tensor, weight: Tensor, options: ConvTranspose1dOptions = {}): Tensor {
+  needTensors('conv_transpose1d', { x, weight });
+  checkOptions('conv_transpose1d', options, ['bias', 'stride', 'padding', 'outputPadding', 'groups', 'dilation']);
   const { bias, stride = 1, padding = 0, dilation = 1, groups = 1, outputPadding = 0 } = options;
   const attrs = {
     stride: [1, stride],
@@ -340,6 +341,8 @@ export function fold(
   kernel: number | readonly [number, number],
   options: FoldOptions = {},
 ): Tensor {
+  needTensors('fold', { x });
+  needIntegers('fold', { size: typeof size === 'number' ? [size] : size });
   const w = foldGeometry('fold', kernel, options);
   const [h, wide] = typeof size === 'number' ? [size, size] : size;
   const taps = w.kernel[0]! * w.kernel[1]!;

@@ -1,16 +1,23 @@
 /** Resizing along the spatial axes of [N, C, ...]: adaptive pooling, interpolation, shuffled pixels, padding by what is there. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { fromHost } from '../tensor/host.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { indexSelect } from './index_select.js';
-import { checkOptions } from './options.js';
+import { checkOptions, needIntegers, needTensors } from './options.js';
 import { avgPool2d, maxPool2d } from './pool2d.js';
 
 type Sizes = number | readonly (number | null)[];
 
+function needSizes(op: string, given: unknown): void {
+  if (Array.isArray(given)) return;
+  throw new GradproofError('ERR_ARGUMENT', `a size or a list of sizes is needed, got ${shown(given)}`, { op });
+}
+
 /** The sizes that `given` asks for, one per spatial axis; null keeps an axis. */
 function spatial(op: string, x: Tensor, given: Sizes, rank?: number): number[] {
+  needTensors(op, { x });
+  if (typeof given !== 'number') needSizes(op, given);
   const sizes = x.shape.slice(2);
   const list = typeof given === 'number' ? sizes.map(() => given) : given.map((n, i) => n ?? sizes[i] ?? 0);
   const fits = x.shape.length > 2 && list.length === sizes.length && (rank === undefined || sizes.length === rank);
@@ -139,6 +146,7 @@ function weights(
 /** x [N, C, ...] resized along its spatial axes, with PyTorch's modes and conventions. */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const op = 'interpolate';
+  needTensors(op, { x });
   checkOptions(op, options, ['size', 'scaleFactor', 'mode', 'alignCorners']);
   const { size, scaleFactor, mode = 'nearest', alignCorners } = options;
   const sizes = x.shape.slice(2);
@@ -176,6 +184,7 @@ function checkFactor(op: string, x: Tensor, factor: number, divisible: boolean):
 
 /** [..., C · r², H, W] → [..., C, H · r, W · r] (Shi et al., 2016). */
 export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
+  needTensors('pixel_shuffle', { x });
   const r = upscaleFactor;
   const rank = x.shape.length;
   const [c = 0, h = 0, w = 0] = x.shape.slice(-3);
@@ -190,6 +199,7 @@ export function pixelShuffle(x: Tensor, upscaleFactor: number): Tensor {
 
 /** The inverse of pixelShuffle: [..., C, H · r, W · r] → [..., C · r², H, W]. */
 export function pixelUnshuffle(x: Tensor, downscaleFactor: number): Tensor {
+  needTensors('pixel_unshuffle', { x });
   const r = downscaleFactor;
   const [c = 0, h = 0, w = 0] = x.shape.slice(-3);
   checkFactor('pixel_unshuffle', x, r, h % r === 0 && w % r === 0);
@@ -208,6 +218,8 @@ export type PaddingMode = 'reflect' | 'replicate' | 'circular';
  * mirrors without repeating the edge, 'replicate' repeats it, 'circular' goes on at the other end.
  */
 export function padWith(x: Tensor, pad: readonly number[], mode: PaddingMode): Tensor {
+  needTensors('pad', { x });
+  needIntegers('pad', { pad });
   if (pad.length % 2 !== 0 || pad.length > 2 * x.shape.length || pad.some((n) => !Number.isSafeInteger(n) || n < 0)) {
     throw new GradproofError(
       'ERR_ARGUMENT',

@@ -12,8 +12,14 @@ export function faultOf(error: unknown): string | undefined {
   if (!gp.isError(error)) return `not a GradproofError: ${show(error)}`;
   if (error.code === 'ERR_INTERNAL') return `internal: ${error.message}`;
   if (!/^ERR_[A-Z_]+$/.test(error.code)) return `a code like none: ${error.code}`;
-  if (error.message.length < 10 || /undefined is|\[object /.test(error.message)) return `says little: ${error.message}`;
+  if (error.message.length < 10 || /undefined is not|\[object /.test(error.message))
+    return `says little: ${error.message}`;
   return undefined;
+}
+
+/** Whether a fault is more than a message that could be better: the process, its state or a number is wrong. */
+export function isGrave(fault: string): boolean {
+  return !/^(not a GradproofError|says little|a code like none)/.test(fault);
 }
 
 /** Raised inside of a callback of ours: the library must let it through. */
