@@ -10,6 +10,7 @@
 
 #include "ahead.h"
 #include "plan.h"
+#include "turned.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -101,29 +102,6 @@ void pack_rows(const Operands<P> &o, const Strips &block, int64_t s0, int64_t s1
       const int rows = static_cast<int>(block.begin(s + 1) - r);
       P::pack(to + (r - first) * units + P::units(d) * rows, rows, from + r * o.a_row, o.a_row, o.a_col,
               min64(step, depth - d), rows);
-    }
-  }
-}
-
-// The finished sums of a turned tile, rows x cols of Cᵀ: transposed block by block, then finished as rows of C.
-template <class P>
-void finish_turned(const Operands<P> &o, const typename P::Sum *sums, int64_t sums_row, int64_t rows, int64_t cols,
-                   int64_t i0, int64_t j0) {
-  using Sum = typename P::Sum;
-  constexpr int N = Vec<Sum>::N, kWidth = 96;
-  alignas(64) Sum block[N * kWidth];
-  for (int64_t c = 0; c < cols; c += N) {
-    for (int64_t from = 0; from < rows; from += kWidth) {
-      const int width = static_cast<int>(min64(kWidth, rows - from));
-      for (int r = 0; r < width; r += N) {
-        typename Vec<Sum>::V v[N];
-#pragma GCC unroll 16
-        for (int i = 0; i < N; i++) v[i] = load(sums + (from + r + i) * sums_row + c);
-        transpose_lanes<N>(v);
-#pragma GCC unroll 16
-        for (int i = 0; i < N; i++) store(block + i * kWidth + r, v[i]);
-      }
-      finish_tile(o.finish, block, kWidth, static_cast<int>(min64(N, cols - c)), width, j0 + c, i0 + from);
     }
   }
 }
@@ -261,7 +239,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     }
     k += depth;
   } while (k < t.k1);
-  if (plan.turned) finish_turned(o, own_sums, plan.tile_cols, tile_rows, t.j1 - t.j0, t.block.first + row0, t.j0);
+  if (plan.turned)
+    finish_turned(o.finish, own_sums, plan.tile_cols, tile_rows, t.j1 - t.j0, t.block.first + row0, t.j0);
 }
 
 // ---- one product
