@@ -229,7 +229,34 @@ describe('transforms and scopes', () => {
       [2, 0],
       [0, 4],
     ]);
+    expect(gp.vjp(f, x).vjp.toArray(1)).toEqual([3, 12]);
+    expect(gp.jvp(f, x, gp.tensor([1, 0], { dtype: 'f64' })).jvp.item()).toBe(3);
+    const xs = gp.tensor(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      { dtype: 'f64' },
+    );
+    expect(gp.vmap(f)(xs).toArray(1)).toEqual([9, 91]);
+    expect(gp.vmap(gp.grad(f))(xs).toArray(2)).toEqual([
+      [3, 12],
+      [27, 48],
+    ]);
+  });
+
+  it('change how a stretch of code runs', () => {
     expect(gp.noGrad(() => x.mul(2)).requiresGrad).toBe(false);
+    const w = gp.ones([2, 2], { requiresGrad: true });
+    expect(gp.autocast('bf16', () => w.matmul(w)).dtype).toBe('bf16');
+    const twice = (t: gp.Tensor) => t.matmul(t);
+    gp.checkpoint(twice, w).sum().backward();
+    expect(w.grad?.toArray(2)).toEqual([
+      [4, 4],
+      [4, 4],
+    ]);
+    expect(gp.scope(() => w.add(1).sum()).item()).toBe(8);
+    expect(gp.memory()).toBeTypeOf('object');
   });
 
   it('refuse asynchronous callbacks', () => {
