@@ -1,6 +1,8 @@
 /**
- * npm run bench:compare -- --python PATH [--what a,b,c] [--modes captured:compile,eager:eager] [--threads 2] [--rounds 7] [--json]
- * Runs ours and the PyTorch twin in turn, round by round in one run, and prints the ratio of the medians.
+ * npm run bench:compare -- --python PATH [--jax PATH] [--what a,b,c] [--modes captured:compile,eager:eager] [--threads 2]
+ *   [--rounds 7] [--json]
+ * Runs ours and a twin in turn, round by round in one run, and prints the ratio of the medians. Modes of the rivals: eager
+ * and compile (PyTorch, the Python of --python), jit (JAX, the Python of --jax).
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -14,22 +16,35 @@ import { workloads } from './workloads.js';
 const { values } = parseArgs({
   options: {
     python: { type: 'string', default: 'python3' },
+    jax: { type: 'string' },
     what: { type: 'string', default: Object.keys(workloads).join(',') },
-    modes: { type: 'string', default: 'captured:eager,captured:compile,eager:eager' },
+    modes: { type: 'string' },
     threads: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '7' },
     json: { type: 'boolean', default: false },
   },
 });
 
-/** A rival process that runs steps on demand. */
+const modes =
+  values.modes ?? `captured:eager,captured:compile,eager:eager${values.jax === undefined ? '' : ',captured:jit'}`;
+
+/** A rival process that runs steps on demand and stands still otherwise: idle threads of its pool would spin in our turn. */
 class Rival {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: AsyncIterator<string>;
 
   constructor(workload: string, mode: string) {
-    const script = fileURLToPath(new URL('./pytorch/bench.py', import.meta.url));
-    this.#child = spawn(values.python, [script, '--workload', workload, '--mode', mode, '--threads', values.threads]);
+    const jit = mode === 'jit';
+    const script = fileURLToPath(new URL(jit ? './jax/bench.py' : './pytorch/bench.py', import.meta.url));
+    this.#child = spawn(jit ? (values.jax ?? 'python3') : values.python, [
+      script,
+      '--workload',
+      workload,
+      '--mode',
+      mode,
+      '--threads',
+      values.threads,
+    ]);
     this.#child.stderr.pipe(process.stderr);
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
@@ -47,12 +62,15 @@ class Rival {
   }
 
   async run(count: number): Promise<number[]> {
+    this.#child.kill('SIGCONT');
     this.#child.stdin.write(`run ${String(count)}\n`);
     const { ms } = await this.#answer();
+    this.#child.kill('SIGSTOP');
     return Array.isArray(ms) ? ms.map(Number) : [];
   }
 
   quit(): void {
+    this.#child.kill('SIGCONT');
     this.#child.stdin.end('quit\n');
   }
 }
@@ -60,7 +78,7 @@ class Rival {
 gp.setNumThreads(Number(values.threads));
 const rows = [];
 for (const workload of values.what.split(',')) {
-  for (const pair of values.modes.split(',')) {
+  for (const pair of modes.split(',')) {
     const [mode = 'captured', rivalMode = 'eager'] = pair.split(':');
     const ours = prepare(workload, mode === 'eager' ? 'eager' : ('captured' satisfies Mode));
     const rival = new Rival(workload, rivalMode);

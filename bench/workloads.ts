@@ -1,4 +1,4 @@
-/** The workloads of the speed table. bench/pytorch/bench.py holds the same models; change both together. */
+/** The workloads of the speed table. bench/pytorch and bench/jax hold the same models; change all together. */
 import * as gp from '../lib/index.js';
 import { nn, optim, type Tensor } from '../lib/index.js';
 
