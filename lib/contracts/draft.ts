@@ -1,5 +1,9 @@
 /** A first contract for a model, from its recorded graph. */
 import { audit, type SubjectParts } from '../audit/index.js';
+import { preserving } from '../audit/preserve.js';
+import { readSequence } from '../audit/sequence.js';
+import type { Module } from '../nn/module.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 export interface Draft {
   readonly text: string;
@@ -25,16 +29,24 @@ function obligation(id: string, says: string, check: string, more: readonly stri
   return lines.join('\n');
 }
 
+/** Whether there is a sequence that must not look ahead, and rows in which that would show. */
+function isCausal(module: Module, loss: () => Tensor): boolean {
+  const named = module.namedParameters();
+  const device = named[0]?.[1].device ?? 'cpu';
+  const { sequence, isCausal: masked } = preserving(module, named, () => readSequence(module, device, loss));
+  return sequence !== undefined && (masked || sequence.nextToken);
+}
+
 /** `name` without extension; `subject` as it stands in the contract. */
 export function draftContract(name: string, subject: string, { module, loss, audit: declared }: SubjectParts): Draft {
-  const { findings, graph, parameters } = audit(module, loss, declared);
+  const { findings, parameters } = audit(module, loss, declared);
   const prefix = prefixOf(name);
   const remarks = findings.map(({ kind, message }) =>
     kind === 'zero'
       ? `${message}. If the structure of the model demands it, say so under 'zeros' of ${prefix}-1, with the reason.`
       : `red until mended: ${message}`,
   );
-  const attention = graph.calls.some(({ op }) => op === 'scaled_dot_product_attention');
+  const causal = isCausal(module, () => loss(module));
   const trained = parameters.filter(({ frozen }) => !frozen).length;
   const optimizer = '    with: { optimizer: { adamw: { lr: 0.001 } } }';
   const obligations = [
@@ -47,7 +59,7 @@ export function draftContract(name: string, subject: string, { module, loss, aud
     obligation(`${prefix}-5`, 'Training on its batch lowers the loss.', 'trains', [
       '    with: { steps: 20, below: 0.95, optimizer: { adamw: { lr: 0.001 } } }',
     ]),
-    ...(attention ? [obligation(`${prefix}-6`, 'No position looks ahead; attention reads content.', 'sequence')] : []),
+    ...(causal ? [obligation(`${prefix}-6`, 'No position looks ahead; attention reads content.', 'sequence')] : []),
   ];
   const head = ['# yaml-language-server: $schema=../node_modules/gradproof/contract.schema.json'];
   const text = [...head, `contract: ${name}`, `subject: ${subject}`, 'obligations:', ...obligations, ''].join('\n');

@@ -116,7 +116,7 @@ export class Session<M extends Module> {
           if (fault === undefined) opt.step();
           else fault.forward(() => opt.step());
         }
-        return losses[losses.length - 1]! / losses[0]!;
+        return remaining(losses[0]!, losses[losses.length - 1]!);
       }),
     );
   }
@@ -230,6 +230,11 @@ export class Session<M extends Module> {
       }),
     );
   }
+}
+
+/** last / first, continued to losses below 0: one that falls from −1 to −2 is at 0 of what it was. */
+export function remaining(first: number, last: number): number {
+  return 1 - (first - last) / Math.max(Math.abs(first), Number.MIN_VALUE);
 }
 
 function isHalf(t: Tensor): boolean {

@@ -2,6 +2,7 @@
 import { audit, Positions, type AuditOptions } from '../../audit/index.js';
 import { gradcheck, type GradcheckOptions } from '../../autograd/index.js';
 import { GradproofError } from '../../errors.js';
+import { remaining } from '../../mutate/index.js';
 import { Module } from '../../nn/index.js';
 import { AdamW, type Optimizer } from '../../optim/index.js';
 import { isTensor, type Tensor } from '../../tensor/tensor.js';
@@ -89,7 +90,7 @@ export function trains(model: unknown, { loss, steps = 50, below = 0.5, optimize
     done++;
     last = loss(module).item();
   }
-  const pass = last < below * first;
+  const pass = remaining(first, last) < below;
   const unmoved = before
     .movement(named, 0)
     .filter(({ ok }) => !ok)
