@@ -38,6 +38,8 @@ export * from './ops/search.js';
 export { clamp, clampMax, clampMin, clip } from './ops/pad.js';
 export { indexFill, maskedScatter, scatterReduce, take, type ScatterReduceOptions } from './ops/scatter_reduce.js';
 export * from './ops/create_more.js';
+export { gumbelSoftmax, prelu, softmin, type GumbelSoftmaxOptions } from './ops/activations_more.js';
+export * from './ops/losses_more.js';
 export { max, min, type Extremes } from './ops/overloads.js';
 export { variance as var, varMean } from './ops/reduce_more.js';
 export { conv1d, convTranspose1d, fold, unfold } from './ops/conv2d.js';

@@ -24,5 +24,7 @@ export * from './vision.js';
 export * from './attention.js';
 export * from './transformer.js';
 export * from './activations.js';
+export * from './activations_more.js';
 export * from './losses.js';
+export * from './losses_more.js';
 export * as init from './init.js';

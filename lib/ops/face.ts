@@ -157,6 +157,11 @@ export interface CatOptions {
   readonly dim?: number | undefined;
 }
 
+export interface CeluOptions {
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+}
+
 export interface ClampGradsOptions {
   readonly clipValue?: number | undefined;
 }
@@ -283,6 +288,11 @@ export interface GeluBackwardOptions {
   readonly approximate?: 'none' | 'tanh' | undefined;
 }
 
+export interface GluOptions {
+  /** Default -1. */
+  readonly dim?: number | undefined;
+}
+
 export interface GradNormOptions {
   /** Default null. */
   readonly maxNorm?: number | undefined;
@@ -303,6 +313,11 @@ export interface GroupNormBackwardOptions {
   readonly groups?: number | undefined;
   /** Default 7. */
   readonly wants?: number | undefined;
+}
+
+export interface HardshrinkOptions {
+  /** Default 0.5. */
+  readonly lambd?: number | undefined;
 }
 
 export interface HardtanhOptions {
@@ -366,6 +381,11 @@ export interface LogSoftmaxBackwardOptions {
 
 export interface LogcumsumexpOptions {
   readonly dim?: number | undefined;
+}
+
+export interface LogitOptions {
+  /** Default 0. */
+  readonly eps?: number | undefined;
 }
 
 export interface LogsumexpOptions {
@@ -562,6 +582,11 @@ export interface SoftmaxBackwardOptions {
   readonly dim?: number | undefined;
 }
 
+export interface SoftshrinkOptions {
+  /** Default 0.5. */
+  readonly lambd?: number | undefined;
+}
+
 export interface SortOptions {
   /** Default -1. */
   readonly dim?: number | undefined;
@@ -593,6 +618,13 @@ export interface SumOptions {
   readonly dim?: number | readonly number[] | undefined;
   /** Default false. */
   readonly keepdim?: boolean | undefined;
+}
+
+export interface ThresholdOptions {
+  /** Default 0. */
+  readonly threshold?: number | undefined;
+  /** Default 0. */
+  readonly value?: number | undefined;
 }
 
 export interface TrilOptions {
@@ -752,6 +784,9 @@ declare module '../tensor/tensor.js' {
     cast(options?: CastOptions): Tensor;
     /** The smallest integer ≥ x. The gradient is 0. */
     ceil(): Tensor;
+    /** x above 0, alpha (exp(x / alpha) − 1) below: an elu with a continuous slope (Barron, 2017). */
+    celu(alpha?: number, options?: CeluOptions): Tensor;
+    celu(options?: CeluOptions): Tensor;
     /** y[n, o] = Σ over c, i, j of weight[o, c, i, j] · x[n, c, · stride + i · dilation − padding, …] + bias[o]: x [N, C, H, W], weight [O, C / groups, KH, KW]. */
     conv2d(weight: Tensor | number, options?: Conv2dOptions): Tensor;
     /** Transposed convolution, the gradient of conv2d by its input: y[n, o, h · stride + i · dilation − padding, …] += weight[c, o, i, j] · x[n, c, h, w], plus bias[o]: x [N, C, H, W], weight [C, O / groups, KH, KW]. `outputPadding` adds rows and columns at the end. */
@@ -824,6 +859,9 @@ declare module '../tensor/tensor.js' {
     ge(b: Tensor | number): Tensor;
     /** x Φ(x), Φ the normal distribution function (Hendrycks & Gimpel, 2016); approximate: 'tanh' is x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))). The two differ by up to 4.7e-4. */
     gelu(options?: GeluOptions): Tensor;
+    /** a · σ(b), where a and b are the halves of x along an axis (Dauphin et al., 2016). */
+    glu(dim?: number, options?: GluOptions): Tensor;
+    glu(options?: GluOptions): Tensor;
     /** (x − mean) / √(variance + eps) · weight + bias: statistics per sample over each of `groups` groups of channels of [N, C, ...], weight and bias per channel. */
     groupNorm(groups: number, options?: GroupNormOptions): Tensor;
     groupNorm(options?: GroupNormOptions): Tensor;
@@ -832,6 +870,9 @@ declare module '../tensor/tensor.js' {
      * No gradient: a comparison is constant almost everywhere.
      */
     gt(b: Tensor | number): Tensor;
+    /** 0 within [−lambd, lambd], x outside. */
+    hardshrink(lambd?: number, options?: HardshrinkOptions): Tensor;
+    hardshrink(options?: HardshrinkOptions): Tensor;
     /** min(max(x + 3, 0), 6) / 6. */
     hardsigmoid(): Tensor;
     /** x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019). */
@@ -915,6 +956,9 @@ declare module '../tensor/tensor.js' {
      * No gradient: a comparison is constant almost everywhere.
      */
     logicalXor(b: Tensor | number): Tensor;
+    /** ln(x / (1 − x)), the inverse of sigmoid; with eps > 0 x is first cut to [eps, 1 − eps]. */
+    logit(eps?: number, options?: LogitOptions): Tensor;
+    logit(options?: LogitOptions): Tensor;
     /** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. Integers become f32. */
     logsumexp(dim?: number | readonly number[], options?: LogsumexpOptions): Tensor;
     logsumexp(options?: LogsumexpOptions): Tensor;
@@ -1007,6 +1051,9 @@ declare module '../tensor/tensor.js' {
     softmax(options?: SoftmaxOptions): Tensor;
     /** ln(1 + eˣ). */
     softplus(): Tensor;
+    /** x moved towards 0 by lambd, 0 within [−lambd, lambd]. */
+    softshrink(lambd?: number, options?: SoftshrinkOptions): Tensor;
+    softshrink(options?: SoftshrinkOptions): Tensor;
     /** x / (1 + |x|). */
     softsign(): Tensor;
     /** The elements along an axis in ascending order (or descending) and their former positions (i64). Stable; NaN counts as the largest. */
@@ -1030,6 +1077,11 @@ declare module '../tensor/tensor.js' {
     tan(): Tensor;
     /** Hyperbolic tangent. */
     tanh(): Tensor;
+    /** x − tanh x. */
+    tanhshrink(): Tensor;
+    /** x above the threshold, `value` at and below it. */
+    threshold(threshold?: number, value?: number, options?: ThresholdOptions): Tensor;
+    threshold(options?: ThresholdOptions): Tensor;
     /** The elements on and below a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i <= diagonal. */
     tril(diagonal?: number, options?: TrilOptions): Tensor;
     tril(options?: TrilOptions): Tensor;
@@ -1301,6 +1353,12 @@ export const ceil: {
   (x: Tensor | number): Tensor;
 } = ops.ceil;
 
+/** x above 0, alpha (exp(x / alpha) − 1) below: an elu with a continuous slope (Barron, 2017). */
+export const celu: {
+  (x: Tensor | number, alpha?: number, options?: CeluOptions): Tensor;
+  (x: Tensor | number, options?: CeluOptions): Tensor;
+} = ops.celu;
+
 /**
  * Limits every element of every gradient to [−clipValue, clipValue], in place; NaN stays NaN.
  * No gradient: it writes gradients in place, after backward.
@@ -1471,6 +1529,12 @@ export const gelu: {
   (x: Tensor | number, options?: GeluOptions): Tensor;
 } = ops.gelu;
 
+/** a · σ(b), where a and b are the halves of x along an axis (Dauphin et al., 2016). */
+export const glu: {
+  (x: Tensor | number, dim?: number, options?: GluOptions): Tensor;
+  (x: Tensor | number, options?: GluOptions): Tensor;
+} = ops.glu;
+
 /**
  * The norm of all gradients as one vector, (Σ |g|^normType)^(1/normType) (normType Infinity: the largest |g|), and the coefficient min(1, maxNorm / (norm + 1e-6)) that clips them to maxNorm. f64 if one of them is, else f32; summed in f64 in an order that depends on the shapes alone.
  * No gradient: it looks at gradients, after backward.
@@ -1492,6 +1556,12 @@ export const groupNorm: {
 export const gt: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.gt;
+
+/** 0 within [−lambd, lambd], x outside. */
+export const hardshrink: {
+  (x: Tensor | number, lambd?: number, options?: HardshrinkOptions): Tensor;
+  (x: Tensor | number, options?: HardshrinkOptions): Tensor;
+} = ops.hardshrink;
 
 /** min(max(x + 3, 0), 6) / 6. */
 export const hardsigmoid: {
@@ -1666,6 +1736,12 @@ export const logicalOr: {
 export const logicalXor: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.logicalXor;
+
+/** ln(x / (1 − x)), the inverse of sigmoid; with eps > 0 x is first cut to [eps, 1 − eps]. */
+export const logit: {
+  (x: Tensor | number, eps?: number, options?: LogitOptions): Tensor;
+  (x: Tensor | number, options?: LogitOptions): Tensor;
+} = ops.logit;
 
 /** log Σ exp(x) over the given axes, without overflow: the largest element is taken out first. Integers become f32. */
 export const logsumexp: {
@@ -1941,6 +2017,12 @@ export const softplus: {
   (x: Tensor | number): Tensor;
 } = ops.softplus;
 
+/** x moved towards 0 by lambd, 0 within [−lambd, lambd]. */
+export const softshrink: {
+  (x: Tensor | number, lambd?: number, options?: SoftshrinkOptions): Tensor;
+  (x: Tensor | number, options?: SoftshrinkOptions): Tensor;
+} = ops.softshrink;
+
 /** x / (1 + |x|). */
 export const softsign: {
   (x: Tensor | number): Tensor;
@@ -1988,6 +2070,17 @@ export const tan: {
 export const tanh: {
   (x: Tensor | number): Tensor;
 } = ops.tanh;
+
+/** x − tanh x. */
+export const tanhshrink: {
+  (x: Tensor | number): Tensor;
+} = ops.tanhshrink;
+
+/** x above the threshold, `value` at and below it. */
+export const threshold: {
+  (x: Tensor | number, threshold?: number, value?: number, options?: ThresholdOptions): Tensor;
+  (x: Tensor | number, options?: ThresholdOptions): Tensor;
+} = ops.threshold;
 
 /** The elements on and below a diagonal of each matrix, 0 elsewhere: x[…, i, j] where j − i <= diagonal. */
 export const tril: {

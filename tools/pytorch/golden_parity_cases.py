@@ -177,3 +177,56 @@ for reduce in ["sum", "prod", "mean", "amax", "amin"]:
 case("indexFill", torch.index_fill, T("f32", 3, 4), 1, torch.tensor([0, 2]), 7.0)
 case("maskedScatter", torch.masked_scatter, A, torch.tensor([[True, False, True], [False, True, False]]), T("f32", 5))
 case("take", torch.take, A, torch.tensor([[0, -1], [3, 3]]))
+
+# activations of the second row, more losses
+for d in ["f32", "bf16"]:
+    x = T(d, 4, 6)
+    case("glu", F.glu, x)
+    case("glu", F.glu, x, 0)
+    case("celu", F.celu, x, 0.7)
+    case("threshold", F.threshold, x, 0.5, -1.0)
+    case("hardshrink", F.hardshrink, x)
+    case("softshrink", F.softshrink, x, 0.3)
+    case("tanhshrink", F.tanhshrink, x)
+    case("softmin", F.softmin, x, 1)
+    case("prelu", F.prelu, x, T(d, 6))
+    case("prelu", F.prelu, x, T(d, 1))
+case("logit", torch.logit, T("f64", 5, low=0.1, high=0.9))
+case("glu", F.glu, T("f32", 3, 5))
+one = lambda n: torch.where(torch.rand(n) < 0.5, 1.0, -1.0)
+snake = {"logTarget": "log_target", "logInput": "log_input"}
+
+
+def loss(op, f, *args, only=None, **options):
+    for reduction in ["mean", "sum", "none"]:
+        def run(*xs, **kw):
+            given = {snake.get(k, k): v for k, v in kw.items()}
+            fixed = [x.detach() if only is not None and i not in only and isinstance(x, torch.Tensor) else x for i, x in enumerate(xs)]
+            return f(*fixed, **given)
+        case(op, run, *args, **options, reduction=reduction)
+
+
+loss("klDivLoss", F.kl_div, F.log_softmax(T("f64", 3, 4), 1), F.softmax(T("f64", 3, 4), 1))
+loss("klDivLoss", F.kl_div, F.log_softmax(T("f64", 3, 4), 1), F.log_softmax(T("f64", 3, 4), 1), logTarget=True)
+case("klDivLoss", lambda x, t, reduction: F.kl_div(x, t, reduction=reduction), F.log_softmax(T("f64", 3, 4), 1), F.softmax(T("f64", 3, 4), 1), reduction="batchmean")
+loss("gaussianNllLoss", F.gaussian_nll_loss, T("f64", 3, 4), T("f64", 3, 4), T("f64", 3, 4, low=0.1))
+loss("gaussianNllLoss", F.gaussian_nll_loss, T("f64", 3, 4), T("f64", 3, 4), T("f64", 3, low=0.1), full=True)
+loss("poissonNllLoss", F.poisson_nll_loss, T("f64", 3, 4), T("f64", 3, 4, low=0.0, high=5.0), only=[0])
+loss("poissonNllLoss", F.poisson_nll_loss, T("f64", 3, 4, low=0.5), T("f64", 3, 4, low=0.0, high=5.0), only=[0], logInput=False, full=True)
+loss("hingeEmbeddingLoss", F.hinge_embedding_loss, T("f64", 6), one(6).double())
+loss("softMarginLoss", F.soft_margin_loss, T("f64", 6), one(6).double(), only=[0])
+loss("marginRankingLoss", F.margin_ranking_loss, T("f64", 6), T("f64", 6), one(6).double(), only=[0, 1], margin=0.3)
+loss("cosineEmbeddingLoss", F.cosine_embedding_loss, T("f64", 6, 4), T("f64", 6, 4), one(6).double(), only=[0, 1], margin=0.1)
+loss("tripletMarginLoss", F.triplet_margin_loss, T("f64", 6, 4), T("f64", 6, 4), T("f64", 6, 4))
+loss("tripletMarginLoss", F.triplet_margin_loss, T("f64", 6, 4), T("f64", 6, 4), T("f64", 6, 4), swap=True, margin=0.5)
+loss("multiMarginLoss", F.multi_margin_loss, T("f64", 4, 5), torch.tensor([0, 4, 2, 1]))
+loss("multiMarginLoss", F.multi_margin_loss, T("f64", 4, 5), torch.tensor([0, 4, 2, 1]), p=2, margin=0.5)
+loss("multiLabelSoftMarginLoss", F.multilabel_soft_margin_loss, T("f64", 4, 5), torch.randint(0, 2, (4, 5)).double(), only=[0])
+case("cosineSimilarity", lambda a, b, dim: F.cosine_similarity(a, b, dim=dim), T("f64", 3, 4), T("f64", 3, 4), dim=1)
+case("cosineSimilarity", lambda a, b, dim: F.cosine_similarity(a, b, dim=dim), T("f32", 3, 4, 2), T("f32", 1, 4, 2), dim=-1)
+case("pairwiseDistance", F.pairwise_distance, T("f64", 3, 4), T("f64", 3, 4))
+case("normalize", lambda x, dim: F.normalize(x, dim=dim), T("f64", 3, 4), dim=-1)
+case("normalize", F.normalize, torch.zeros(2, 3))
+case("dist", torch.dist, T("f64", 3, 4), T("f64", 3, 4), 3.0)
+case("cdist", torch.cdist, T("f64", 3, 4), T("f64", 5, 4))
+case("cdist", torch.cdist, T("f64", 2, 3, 4), T("f64", 2, 5, 4), 1.0)
