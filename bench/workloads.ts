@@ -72,7 +72,7 @@ class GPT extends nn.Module {
 function training(
   model: nn.Module,
   loss: (x: Tensor, y: Tensor) => Tensor,
-  opt: optim.Optimizer,
+  opt: Pick<optim.Optimizer, 'zeroGrad' | 'step'>,
   x: Tensor,
   y: Tensor,
 ): Workload {
@@ -104,6 +104,70 @@ function classifier(model: Classifier, x: Tensor): Workload {
   const loss = (input: Tensor, target: Tensor): Tensor => gp.crossEntropy(model.forward(input), target);
   const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
   return training(model, loss, opt, x, gp.randint(0, 10, [x.shape[0] ?? 0]));
+}
+
+class CharLSTM extends nn.Module {
+  readonly embed: nn.Embedding;
+  readonly lstm: nn.LSTM;
+  readonly head: nn.Linear;
+
+  constructor(vocab: number, width: number) {
+    super();
+    this.embed = new nn.Embedding(vocab, width);
+    this.lstm = new nn.LSTM(width, width);
+    this.head = new nn.Linear(width, vocab);
+  }
+
+  override forward(ids: Tensor): Tensor {
+    return this.head.forward(this.lstm.forward(this.embed.forward(ids)).output);
+  }
+}
+
+/** Time first: tokens [T, B]. */
+function charLstm(vocab: number, width: number, time: number, batch: number): Workload {
+  const model = new CharLSTM(vocab, width);
+  const loss = (x: Tensor, y: Tensor): Tensor =>
+    gp.crossEntropy(model.forward(x).reshape([-1, vocab]), y.reshape([-1]));
+  const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
+  return training(model, loss, opt, gp.randint(0, vocab, [time, batch]), gp.randint(0, vocab, [time, batch]));
+}
+
+/** Tables of which a batch uses few rows, and a small network on top (after Naumov et al. 2019, without interactions). */
+class Recommender extends nn.Module {
+  readonly tables: nn.ModuleList<nn.Embedding>;
+  readonly top: nn.Sequential;
+
+  constructor(tables: number, rows: number, width: number) {
+    super();
+    this.tables = new nn.ModuleList(
+      Array.from({ length: tables }, () => new nn.Embedding(rows, width, { sparse: true })),
+    );
+    this.top = new nn.Sequential(new nn.Linear(tables * width, 256), new nn.ReLU(), new nn.Linear(256, 1));
+  }
+
+  /** ids [tables, B] */
+  override forward(ids: Tensor): Tensor {
+    const rows = [...this.tables].map((table, i) => table.forward(ids.select(0, i)));
+    return this.top.forward(gp.cat(rows, 1)).squeeze(1);
+  }
+}
+
+function recommender(tables: number, rows: number, width: number, batch: number): Workload {
+  const model = new Recommender(tables, rows, width);
+  const byRows = new optim.Adagrad(model.tables.parameters(), { lr: 1e-2 });
+  const dense = new optim.Adam(model.top.parameters(), { lr: 1e-3 });
+  const both = {
+    zeroGrad: () => {
+      byRows.zeroGrad();
+      dense.zeroGrad();
+    },
+    step: () => {
+      byRows.step();
+      dense.step();
+    },
+  };
+  const loss = (x: Tensor, y: Tensor): Tensor => gp.binaryCrossEntropyWithLogits(model.forward(x), y);
+  return training(model, loss, both, gp.randint(0, rows, [tables, batch]), gp.bernoulli([batch], 0.5));
 }
 
 export const workloads: Readonly<Record<string, () => Workload>> = {
@@ -144,4 +208,8 @@ export const workloads: Readonly<Record<string, () => Workload>> = {
     ),
   /** ResNet-18 on 3×32×32, batch 32. */
   g: () => classifier(new gp.models.ResNet({ classes: 10, smallImages: true }), gp.randn([32, 3, 32, 32])),
+  /** Character LSTM, 256 wide, 64 steps, batch 32. */
+  f: () => charLstm(65, 256, 64, 32),
+  /** 26 tables of 100,000 rows of 16, batch 2048: rows-only Adagrad on the tables, Adam on 416-256-1. */
+  i: () => recommender(26, 100_000, 16, 2048),
 };

@@ -58,6 +58,7 @@ export {
 } from './ops/interpolate.js';
 export { avgPool1d, maxPool1d } from './ops/pool2d.js';
 export { dropout, type DropoutOptions } from './ops/dropout.js';
+export { embeddingBag, type EmbeddingBagOptions } from './ops/embedding_bag.js';
 export { crossEntropy, type CrossEntropyOptions } from './ops/cross_entropy.js';
 export { rope, ropeTables, type RopeOptions, type RopeTableOptions } from './ops/rope.js';
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js';

@@ -112,6 +112,53 @@ def resnet():
     return model, torch.randn(32, 3, 32, 32), lambda y: F.cross_entropy(y, targets), "adam"
 
 
+class CharLSTM(nn.Module):
+    def __init__(self, vocab, width):
+        super().__init__()
+        self.embed = nn.Embedding(vocab, width)
+        self.lstm = nn.LSTM(width, width)
+        self.head = nn.Linear(width, vocab)
+
+    def forward(self, ids):
+        return self.head(self.lstm(self.embed(ids))[0])
+
+
+def char_lstm(vocab, width, time, batch):
+    ids = torch.randint(0, vocab, (time, batch))
+    targets = torch.randint(0, vocab, (time, batch))
+    return CharLSTM(vocab, width), ids, lambda y: F.cross_entropy(y.view(-1, vocab), targets.view(-1)), "adam"
+
+
+class Recommender(nn.Module):
+    def __init__(self, tables, rows, width):
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(rows, width, sparse=True) for _ in range(tables))
+        self.top = nn.Sequential(nn.Linear(tables * width, 256), nn.ReLU(), nn.Linear(256, 1))
+
+    def forward(self, ids):
+        return self.top(torch.cat([table(ids[i]) for i, table in enumerate(self.tables)], 1)).squeeze(1)
+
+
+def recommender(tables, rows, width, batch):
+    ids = torch.randint(0, rows, (tables, batch))
+    targets = torch.randint(0, 2, (batch,)).float()
+    model = Recommender(tables, rows, width)
+    return model, ids, lambda y: F.binary_cross_entropy_with_logits(y, targets), "rows"
+
+
+class Both:
+    def __init__(self, *optimizers):
+        self.optimizers = optimizers
+
+    def zero_grad(self, set_to_none):
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=set_to_none)
+
+    def step(self):
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
 WORKLOADS = {
     "a": lambda: gpt(50257, 64, 12, 12, 768, 4),
     "b": lambda: gpt(65, 64, 4, 4, 128, 12),
@@ -120,6 +167,8 @@ WORKLOADS = {
     "d": mlp,
     "e": cnn,
     "g": resnet,
+    "f": lambda: char_lstm(65, 256, 64, 32),
+    "i": lambda: recommender(26, 100_000, 16, 2048),
 }
 
 
@@ -129,6 +178,9 @@ def make_step(workload, mode, dtype):
     fused = mode == "compile"
     if kind == "adamw":
         opt = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.1, fused=fused or None)
+    elif kind == "rows":
+        dense = torch.optim.Adam(model.top.parameters(), lr=1e-3, fused=fused or None)
+        opt = Both(torch.optim.Adagrad(model.tables.parameters(), lr=1e-2), dense)
     else:
         opt = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused or None)
     forward = torch.compile(model) if mode == "compile" else model

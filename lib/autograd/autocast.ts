@@ -16,6 +16,9 @@ export const LOWERED: ReadonlySet<string> = new Set([
   'linear',
   'linear_act',
   'conv2d',
+  'gru',
+  'lstm',
+  'rnn',
   'scaled_dot_product_attention',
 ]);
 

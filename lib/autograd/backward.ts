@@ -3,7 +3,7 @@ import { collectIfDue } from '../native/memory.js';
 import { checkOptions, needTensors } from '../ops/options.js';
 import { Tensor } from '../tensor/tensor.js';
 import { accumulateTransient, rootGradient, run, type BackwardOptions } from './engine.js';
-import { storeGradient, throughHooks } from './leaf.js';
+import { leafGradient, storeGradient, throughHooks } from './leaf.js';
 
 /** Accumulates d(this)/d(leaf) into `.grad` of every leaf below. `gradient` defaults to 1 for a scalar. */
 export function backward(root: Tensor, gradient?: Tensor, options: BackwardOptions = {}): void {
@@ -16,7 +16,10 @@ export function backward(root: Tensor, gradient?: Tensor, options: BackwardOptio
     if (leaf instanceof Tensor) leaves.set(leaf, accumulateTransient(leaves.get(leaf) ?? null, g, createGraph));
   });
   // Every hook before the first write: one that throws leaves all gradients as they were.
-  const ready = [...leaves].map(([leaf, g]) => ({ leaf, g, next: throughHooks(leaf, g) }));
+  const ready = [...leaves].map(([leaf, given]) => {
+    const g = leafGradient(leaf, given);
+    return { leaf, g, next: throughHooks(leaf, g) };
+  });
   for (const { leaf, g, next } of ready) storeGradient(leaf, g, next, createGraph);
   collectIfDue();
 }

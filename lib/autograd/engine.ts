@@ -8,7 +8,9 @@ import { state } from '../ops/state.js';
 import { constant } from '../ops/constants.js';
 import { needTensors } from '../ops/options.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
+import { denseRows } from '../ops/embedding_rows.js';
 import { expand } from '../ops/view.js';
+import { RowGradient } from '../tensor/row_gradient.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import { assertLive, births, type Storage } from '../tensor/storage.js';
 import { isTensor, Tensor, type TensorHook } from '../tensor/tensor.js';
@@ -72,7 +74,7 @@ export function grad(
     { leaves, results },
     (target, g, slot) => {
       const key = target instanceof Tensor ? target : keyOf(target, slot);
-      found.set(key, accumulateTransient(found.get(key) ?? null, g, createGraph));
+      found.set(key, accumulateTransient(found.get(key) ?? null, whole(g), createGraph));
     },
   );
   return inputs.map((input, i) => {
@@ -238,9 +240,34 @@ function nulls(count: number): (Tensor | null)[] {
   return list;
 }
 
+/** Rows only as the whole table that they stand for; they are let go of. */
+export function whole(g: Tensor): Tensor {
+  if (!(g instanceof RowGradient)) return g;
+  const dense = withGrad(false, () => denseRows(g));
+  dense.storage.engine = true;
+  dropIds(g);
+  return dense;
+}
+
+/** The rows' ids, held since the rule returned them. */
+function dropIds({ ids }: RowGradient): void {
+  ids.storage.engine = true;
+  drop(ids);
+}
+
+/** The same for rows that are held: the whole table is held in their place. */
+export function heldWhole(g: Tensor): Tensor {
+  if (!(g instanceof RowGradient)) return g;
+  const dense = hold(whole(g));
+  drop(g);
+  return dense;
+}
+
 /** The first gradient is kept as it is; the second makes an owned sum; later ones are added in place. */
-export function accumulateTransient(have: Tensor | null, dy: Tensor, createGraph: boolean): Tensor {
-  if (have === null) return hold(dy);
+export function accumulateTransient(first: Tensor | null, given: Tensor, createGraph: boolean): Tensor {
+  if (first === null) return hold(given);
+  const dy = whole(given);
+  const have = heldWhole(first);
   if (!createGraph && have.storage.engine && have.storage.uses === 1 && have.isContiguous && owned.has(have)) {
     add_(have, dy);
     return have;
@@ -289,7 +316,7 @@ function step(
     const g = gradients[i] ?? null;
     const parent = parents[i];
     if (g === null || wants[i] !== true) continue;
-    if (parent instanceof Node) push(parent, node.parentSlots[i]!, g, mode);
+    if (parent instanceof Node) push(parent, node.parentSlots[i]!, whole(g), mode);
     else if (parent instanceof Tensor) deliver(parent, g, 0);
   }
 }

@@ -1,11 +1,13 @@
 /** Writing `.grad` of leaves: accumulated in place if present; a fresh one takes the engine's tensor where nobody else sees it. */
 import { GradproofError } from '../errors.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
+import { denseRows } from '../ops/embedding_rows.js';
 import { contiguous } from '../ops/memory.js';
 import { state } from '../ops/state.js';
 import { dtypeSize } from '../tensor/dtype.js';
+import { RowGradient } from '../tensor/row_gradient.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { drop, hooked } from './engine.js';
+import { drop, heldWhole, hooked } from './engine.js';
 import { withGrad } from './modes.js';
 
 /** `.grad` for readers inside the library that keep neither it nor a view of it. */
@@ -19,11 +21,66 @@ export function gradientOf(leaf: Tensor): Tensor | null {
   return leaf.gradient;
 }
 
+/** The rows of a leaf's gradient where it is known by rows; anybody who reads the gradient otherwise makes it whole. */
+export function rowsOf(leaf: Tensor): RowGradient | null {
+  return anyRows ? (byRows.get(leaf) ?? null) : null;
+}
+
+const byRows = new WeakMap<Tensor, RowGradient>();
+/** Most programs have none, and ask for every parameter of every step. */
+let anyRows = false;
+
+/** `.gradient` becomes the rows, and the whole table for the first who reads it. */
+function keepRows(leaf: Tensor, rows: RowGradient): void {
+  for (const storage of [rows.storage, rows.ids.storage]) {
+    storage.engine = false;
+    storage.uses = 0;
+    storage.kept = true;
+  }
+  byRows.set(leaf, rows);
+  anyRows = true;
+  const settle = (value: Tensor | null): void => {
+    byRows.delete(leaf);
+    Object.defineProperty(leaf, 'gradient', { value, writable: true, enumerable: true, configurable: true });
+  };
+  Object.defineProperty(leaf, 'gradient', {
+    get: () => {
+      const dense = withGrad(false, () => denseRows(rows));
+      dense.storage.kept = true;
+      settle(dense);
+      state.recorder?.gradient?.(leaf, 'fresh', dense);
+      return dense;
+    },
+    set: settle,
+    enumerable: true,
+    configurable: true,
+  });
+  state.recorder?.gradient?.(leaf, 'fresh', rows);
+}
+
+function releaseRows({ storage, ids }: RowGradient): void {
+  if (state.recorder !== null) return;
+  storage.release();
+  ids.storage.release();
+}
+
 /** Sets `.grad`. The old one is released where nobody can hold it, so that a long synchronous run makes no garbage of it. */
 export function replaceGradient(leaf: Tensor, value: Tensor | null): void {
+  const rows = rowsOf(leaf);
+  if (rows !== null) {
+    leaf.gradient = value;
+    releaseRows(rows);
+    return;
+  }
   const old = leaf.gradient;
   leaf.gradient = value;
   if (old !== null && old !== value && old.storage.unseen && state.recorder === null) old.storage.release();
+}
+
+/** What hooks and `.grad` of a leaf get: rows only where there is neither a hook nor a gradient to add them to. */
+export function leafGradient(leaf: Tensor, g: Tensor): Tensor {
+  const alone = (leaf.hooks ?? []).length === 0 && rowsOf(leaf) === null && isFree(leaf.gradient);
+  return alone ? g : heldWhole(g);
 }
 
 /** The gradient `g` of one backward pass as the hooks of its leaf leave it. */
@@ -35,6 +92,10 @@ export function throughHooks(leaf: Tensor, g: Tensor): Tensor {
 
 /** Delivers `next`, which is `g` after its hooks, to a leaf. */
 export function storeGradient(leaf: Tensor, g: Tensor, next: Tensor, createGraph: boolean): void {
+  if (next instanceof RowGradient) {
+    keepRows(leaf, next);
+    return;
+  }
   const have = leaf.gradient?.storage.private === true ? null : leaf.gradient;
   if (createGraph) {
     leaf.gradient = have === null ? next : withGrad(true, () => add(have, next));
@@ -59,6 +120,11 @@ export function storeGradient(leaf: Tensor, g: Tensor, next: Tensor, createGraph
     leaf.gradient.storage.unseen = leaf.hooks === null;
     state.recorder?.gradient?.(leaf, 'fresh', leaf.gradient);
   });
+}
+
+/** Whether a leaf has no gradient that something is to be added to. */
+function isFree(gradient: Tensor | null): boolean {
+  return gradient === null || gradient.storage.private;
 }
 
 /** The whole of a storage that only this gradient uses. */

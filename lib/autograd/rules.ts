@@ -9,6 +9,7 @@ import type { Device } from '../native/runtime.js';
 import { sum } from '../ops/reduce.js';
 import { state } from '../ops/state.js';
 import { alias, reshape } from '../ops/view.js';
+import { RowGradient } from '../tensor/row_gradient.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -135,6 +136,10 @@ function isGradientList(answer: Gradient | readonly Gradient[]): answer is reado
 function fitOne(node: Node, input: number, meta: Meta, answer: Gradient): Tensor | null {
   const g = typeof answer === 'function' ? answer() : answer;
   if (g === null) return null;
+  if (g instanceof RowGradient && sameShape(g.table, meta.shape)) {
+    g.ids.storage.uses++; // held with the rows, or it would be released when the rule returns
+    return g;
+  }
   if (g.dtype !== meta.dtype) throw badGradient(node, input, meta.dtype, g.dtype);
   if (sameShape(g.shape, meta.shape)) return g;
   return sumTo(g, meta.shape) ?? raise(badGradient(node, input, `shape ${showShape(meta.shape)}`, showShape(g.shape)));

@@ -6,6 +6,7 @@
 import { GradproofError, shown } from '../errors.js';
 import { openDevice, type Device } from '../native/runtime.js';
 import { fromHost } from '../tensor/host.js';
+import { RowGradient } from '../tensor/row_gradient.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkOptions, needFlags, needFunction } from '../ops/options.js';
@@ -275,8 +276,14 @@ function capture<R>(
     else {
       const view = recording.operand(last);
       if (view.place.kind !== 'made') continue;
-      if (options.keepGrads === true || !isConsumed(recording, view.place.index))
-        kept.push({ leaf, output: output(view.place.index), view });
+      const stays = options.keepGrads === true || !isConsumed(recording, view.place.index);
+      if (stays && last instanceof RowGradient) {
+        throw new GradproofError('ERR_CAPTURE', 'a gradient by rows (sparse: true) cannot outlive a captured step', {
+          op: 'compile',
+          hint: 'Step the optimizer inside, without keepGrads; or read .grad inside, which makes it whole.',
+        });
+      }
+      if (stays) kept.push({ leaf, output: output(view.place.index), view });
       else hidden.push(leaf);
     }
   }

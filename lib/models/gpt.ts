@@ -5,7 +5,7 @@
  * torch.nn.Linear store them (Hugging Face's GPT-2 files hold the transpose for its Conv1D layers).
  */
 import { noGrad } from '../autograd/modes.js';
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import * as nn from '../nn/index.js';
 import { arange, ones } from '../ops/create.js';
 import { where } from '../ops/compare.js';
@@ -15,7 +15,8 @@ import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { scaledDotProductAttention } from '../ops/attention.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { generateTokens, type GenerateOptions } from './generate.js';
+import { generateTokens, type GenerateOptions, type Generator } from './generate.js';
+import { KVCache } from './kv_cache.js';
 
 export interface GPTConfig {
   /** Number of different tokens. */
@@ -59,6 +60,19 @@ function complete(given: GPTConfig): Config {
   return config;
 }
 
+/** One layer's place in a cache. */
+interface Past {
+  readonly cache: KVCache;
+  readonly layer: number;
+}
+
+function attendTo({ cache, layer }: Past, q: Tensor, k: Tensor, v: Tensor): Tensor {
+  const t = q.shape[2]!;
+  const attnMask = cache.mask(t, q.device);
+  const { keys, values } = cache.append(layer, k, v);
+  return scaledDotProductAttention(q, keys, values, { isCausal: t > 1 && attnMask === undefined, attnMask });
+}
+
 /** Causal self-attention with one fused projection to queries, keys and values. */
 export class CausalSelfAttention extends nn.Module {
   readonly c_attn: nn.Linear;
@@ -78,13 +92,16 @@ export class CausalSelfAttention extends nn.Module {
     this.resid_dropout = new nn.Dropout(dropout);
   }
 
-  /** [B, T, width] → [B, T, width] */
-  override forward(x: Tensor): Tensor {
+  /** [B, T, width] → [B, T, width]; with a cache T are the new tokens, which see those before them too. */
+  override forward(x: Tensor, past?: Past): Tensor {
     needTensors('CausalSelfAttention', { x });
     const [b, t, width] = x.dims(3);
     const split = (part: Tensor): Tensor => part.reshape([b, t, this.#heads, width / this.#heads]).transpose(1, 2); // [B, H, T, width / H]
     const [q, k, v] = this.c_attn.forward(x).split(width, 2);
-    const y = this.#attend(split(q!), split(k!), split(v!));
+    const y =
+      past === undefined
+        ? this.#attend(split(q!), split(k!), split(v!))
+        : attendTo(past, split(q!), split(k!), split(v!));
     return this.resid_dropout.forward(this.c_proj.forward(y.transpose(1, 2).reshape([b, t, width])));
   }
 
@@ -132,9 +149,9 @@ export class Block extends nn.Module {
     this.mlp = new MLP(config);
   }
 
-  override forward(x: Tensor): Tensor {
+  override forward(x: Tensor, past?: Past): Tensor {
     needTensors('Block', { x });
-    const y = x.add(this.attn.forward(this.ln_1.forward(x)));
+    const y = x.add(this.attn.forward(this.ln_1.forward(x), past));
     return y.add(this.mlp.forward(this.ln_2.forward(y)));
   }
 }
@@ -156,11 +173,15 @@ class Transformer extends nn.Module {
   }
 
   /** Tokens [B, T] → [B, T, width] */
-  override forward(ids: Tensor): Tensor {
+  override forward(ids: Tensor, cache?: KVCache): Tensor {
     const [, t] = ids.dims(2);
-    const positions = arange(0, t, 1, { dtype: 'i64', device: ids.device });
+    const start = cache?.length ?? 0;
+    const positions = arange(start, start + t, 1, { dtype: 'i64', device: ids.device });
     let x = this.drop.forward(this.wte.forward(ids).add(this.wpe.forward(positions)));
-    for (const block of this.h) x = block.forward(x);
+    [...this.h].forEach((block, layer) => {
+      x = block.forward(x, cache === undefined ? undefined : { cache, layer });
+    });
+    cache?.advance(t);
     return this.ln_f.forward(x);
   }
 }
@@ -195,10 +216,16 @@ export class GPT extends nn.Module {
     });
   }
 
-  /** Tokens [B, T] (any integer dtype, T ≤ block) → logits [B, T, vocab]. */
-  override forward(ids: Tensor): Tensor {
+  /**
+   * Tokens [B, T] (any integer dtype, T ≤ block) → logits [B, T, vocab]. With a cache the tokens follow those that it has
+   * seen; it is for inference, so there is no dropout in attention and no gradient.
+   */
+  override forward(ids: Tensor, options: { readonly cache?: KVCache | undefined } = {}): Tensor {
     needTensors('GPT', { ids });
-    const length = ids.shape[1] ?? 0;
+    checkOptions('GPT', options, ['cache']);
+    if (options.cache !== undefined && !(options.cache instanceof KVCache))
+      throw new GradproofError('ERR_ARGUMENT', `cache must be a KVCache, got ${shown(options.cache)}`, { op: 'GPT' });
+    const length = (ids.shape[1] ?? 0) + (options.cache?.length ?? 0);
     if (ids.ndim !== 2 || length > this.#config.block) {
       throw new GradproofError(
         'ERR_SHAPE',
@@ -206,7 +233,7 @@ export class GPT extends nn.Module {
         { op: 'GPT' },
       );
     }
-    return this.lm_head.forward(this.transformer.forward(ids));
+    return this.lm_head.forward(this.transformer.forward(ids, options.cache));
   }
 
   /** Mean cross-entropy of predicting `targets` [B, T] from tokens [B, T], in nats. */
@@ -214,18 +241,31 @@ export class GPT extends nn.Module {
     return tokenLoss(this.forward(ids), targets);
   }
 
+  /** An empty cache for `batch` sequences of up to `block` tokens. */
+  newCache(batch = 1): KVCache {
+    const { layers, heads, block, width } = this.#config;
+    const { dtype, device } = this.lm_head.weight;
+    return new KVCache({ layers, batch, heads, capacity: block, width: width / heads, dtype, device });
+  }
+
+  /** Logits [B, 1, vocab] of the last token: the others' rows of the head would be thrown away. */
+  #lastLogits(ids: Tensor, cache: KVCache | undefined): Tensor {
+    const x = this.transformer.forward(ids, cache);
+    return this.lm_head.forward(x.narrow(1, x.shape[1]! - 1, 1));
+  }
+
   /** Continues `prompt` token by token; see {@link GenerateOptions}. The model's mode is restored afterwards. */
   generate(prompt: Iterable<number>, options: GenerateOptions): number[] {
     const training = this.training;
     this.eval();
     try {
-      return generateTokens(
-        (ids) => this.forward(ids),
-        this.#config.block,
-        prompt,
-        options,
-        this.lm_head.weight.device,
-      );
+      const model: Generator = {
+        block: this.#config.block,
+        device: this.lm_head.weight.device,
+        logits: (ids, cache) => this.#lastLogits(ids, cache),
+        newCache: () => this.newCache(),
+      };
+      return generateTokens(model, prompt, options);
     } finally {
       this.train(training);
     }

@@ -27,4 +27,14 @@ export * from './activations.js';
 export * from './activations_more.js';
 export * from './losses.js';
 export * from './losses_more.js';
+export * from './recurrent.js';
+export * from './recurrent_cells.js';
+export {
+  PackedSequence,
+  packPaddedSequence,
+  padPackedSequence,
+  padSequence,
+  type PackOptions,
+  type PadOptions,
+} from './packed.js';
 export * as init from './init.js';

@@ -1,11 +1,15 @@
 /** Rows of a table by id. */
 import { GradproofError, shown } from '../errors.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
+import { RowGradient } from '../tensor/row_gradient.js';
 import { showShape } from '../tensor/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { integer, optional } from './attrs.js';
+import { Tensor } from '../tensor/tensor.js';
+import { flag, integer, optional } from './attrs.js';
 import { defineOp, like } from './define.js';
-import { arangeOp } from './create.js';
+import { arangeOp, zeros } from './create.js';
+import { embeddingRows } from './embedding_rows.js';
+import { gather, scatterAdd } from './gather.js';
+import { state } from './state.js';
 
 const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
@@ -67,16 +71,36 @@ export const embeddingBackward = defineOp({
   },
 });
 
+/** How often the id at each place occurs, i64 like `indices`. */
+function occurrences(indices: Tensor, rows: number): Tensor {
+  const flat = indices.cast('i64').reshape([-1]);
+  const counts = scatterAdd(zeros([rows], { dtype: 'i64', device: flat.device }), 0, flat, flat.mul(0).add(1));
+  return gather(counts, 0, flat).reshape(indices.shape);
+}
+
+/**
+ * Whether the engine may hand rows on: not where the gradient is itself differentiated, seen by a vmap, or by somebody
+ * who watches gradients (audit, mutation, record), who is to see the whole table.
+ */
+function rowsAreSeen(dy: Tensor): boolean {
+  const { recorder } = state;
+  const watched = state.interceptor !== null || (recorder !== null && recorder.launched === undefined);
+  return !state.grad && !watched && Object.getPrototypeOf(dy) === Tensor.prototype;
+}
+
 export const embedding = defineOp({
   name: 'embedding',
-  doc: 'weight[indices]: one row of the table [rows, width] per id. The row `paddingIdx` gets no gradient. ERR_INDEX for an id outside the table.',
+  doc: 'weight[indices]: one row of the table [rows, width] per id. The row `paddingIdx` gets no gradient. `scaleGradByFreq` divides a row’s gradient by its occurrences; with `sparse` the gradient of a leaf is kept as the rows used, which SGD, Adagrad and SparseAdam update alone (read, it is whole). ERR_INDEX for an id outside the table.',
   inputs: ['indices', 'weight'],
-  attrs: { paddingIdx: optional(integer()) },
+  attrs: { paddingIdx: optional(integer()), scaleGradByFreq: flag(false), sparse: flag(false) },
   outputs: ['y'],
   dtypes: FLOATS,
   keyed: 'weight',
   receiver: false,
-  canonical: ({ paddingIdx }, { weight }) => ({ paddingIdx: negativeFromEnd(paddingIdx, weight.shape[0] ?? 0) }),
+  canonical: (attrs, { weight }) => ({
+    ...attrs,
+    paddingIdx: negativeFromEnd(attrs.paddingIdx, weight.shape[0] ?? 0),
+  }),
   infer: ({ indices, weight }) => {
     if (isFloat(indices.dtype) || indices.dtype === 'bool') {
       throw new GradproofError('ERR_DTYPE', `indices must be integers (i64, i32, u8), got ${indices.dtype}`, {
@@ -97,14 +121,23 @@ export const embedding = defineOp({
   gradient: {
     kind: 'rule',
     needs: ['indices'],
-    backward: ({ y: dy }, { indices }, { paddingIdx }, { weight }) => ({
+    backward: ({ y: dy }, { indices }, { paddingIdx, scaleGradByFreq, sparse }, { weight }) => ({
       indices: null,
-      weight: () => embeddingBackward.named({ dy, indices }, { rows: weight.shape[0]!, paddingIdx }).dweight,
+      weight: () => {
+        const rows = weight.shape[0]!;
+        const g = scaleGradByFreq ? dy.div(occurrences(indices, rows).cast(dy.dtype).unsqueeze(-1)) : dy;
+        if (sparse && rowsAreSeen(g)) {
+          const { values, ids } = embeddingRows.named({ dy: g, indices }, { rows, paddingIdx });
+          return new RowGradient(values, ids, weight.shape);
+        }
+        return embeddingBackward.named({ dy: g, indices }, { rows, paddingIdx }).dweight;
+      },
     }),
   },
   *samples(s) {
     yield { in: { indices: s.ids([4], 5), weight: s.randn([5, 3]) } };
     yield { in: { indices: s.ids([2, 3], 5, 'i32'), weight: s.strided(s.randn([5, 33])) } };
     yield { in: { indices: s.ids([7], 3, 'u8'), weight: s.randn([3, 2]) }, attrs: { paddingIdx: -1 } };
+    yield { in: { indices: s.ids([6], 4), weight: s.randn([4, 3]) }, attrs: { sparse: true } };
   },
 });

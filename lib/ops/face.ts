@@ -3,6 +3,43 @@ import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as ops from './index.js';
 
+export interface AdadeltaStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly rho?: number | undefined;
+  /** Default 0.000001. */
+  readonly eps?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
+export interface AdagradRowsStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0. */
+  readonly lrDecay?: number | undefined;
+  /** Default 1e-10. */
+  readonly eps?: number | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
+export interface AdagradStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0. */
+  readonly lrDecay?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default 1e-10. */
+  readonly eps?: number | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
 export interface AdamStepOptions {
   readonly scale?: Tensor | undefined;
   readonly skip?: Tensor | undefined;
@@ -16,6 +53,21 @@ export interface AdamStepOptions {
   readonly weightDecay?: number | undefined;
   /** Default false. */
   readonly decoupled?: boolean | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
+export interface AdamaxStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Default 0.999. */
+  readonly beta2?: number | undefined;
+  /** Default 1e-8. */
+  readonly eps?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
   /** Default false. */
   readonly maximize?: boolean | undefined;
 }
@@ -252,9 +304,18 @@ export interface EluOptions {
 
 export interface EmbeddingOptions {
   readonly paddingIdx?: number | undefined;
+  /** Default false. */
+  readonly scaleGradByFreq?: boolean | undefined;
+  /** Default false. */
+  readonly sparse?: boolean | undefined;
 }
 
 export interface EmbeddingBackwardOptions {
+  readonly rows?: number | undefined;
+  readonly paddingIdx?: number | undefined;
+}
+
+export interface EmbeddingRowsOptions {
   readonly rows?: number | undefined;
   readonly paddingIdx?: number | undefined;
 }
@@ -318,6 +379,17 @@ export interface GroupNormBackwardOptions {
 export interface HardshrinkOptions {
   /** Default 0.5. */
   readonly lambd?: number | undefined;
+export interface GruOptions {
+  readonly bias?: Tensor | undefined;
+  readonly lengths?: Tensor | undefined;
+  /** Default false. */
+  readonly reverse?: boolean | undefined;
+}
+
+export interface GruBackwardOptions {
+  readonly lengths?: Tensor | undefined;
+  /** Default false. */
+  readonly reverse?: boolean | undefined;
 }
 
 export interface HardtanhOptions {
@@ -369,6 +441,19 @@ export interface LinearActOptions {
   readonly activation?: 'none' | 'relu' | 'gelu' | 'gelu_tanh' | 'silu' | undefined;
 }
 
+export interface LionStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Default 0.99. */
+  readonly beta2?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
+}
+
 export interface LogSoftmaxOptions {
   /** Default -1. */
   readonly dim?: number | undefined;
@@ -393,6 +478,18 @@ export interface LogsumexpOptions {
   readonly dim?: number | readonly number[] | undefined;
   /** Default false. */
   readonly keepdim?: boolean | undefined;
+}
+
+export interface LstmOptions {
+  readonly lengths?: Tensor | undefined;
+  /** Default false. */
+  readonly reverse?: boolean | undefined;
+}
+
+export interface LstmBackwardOptions {
+  readonly lengths?: Tensor | undefined;
+  /** Default false. */
+  readonly reverse?: boolean | undefined;
 }
 
 export interface MaxPool2dOptions {
@@ -420,6 +517,25 @@ export interface MeanOptions {
 export interface MseLossOptions {
   /** Default "mean". */
   readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
+}
+
+export interface NadamStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Default 0.999. */
+  readonly beta2?: number | undefined;
+  /** Default 1e-8. */
+  readonly eps?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default 0.004. */
+  readonly momentumDecay?: number | undefined;
+  /** Default false. */
+  readonly decoupled?: boolean | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
 }
 
 export interface NanToNumOptions {
@@ -466,6 +582,23 @@ export interface ProdOptions {
   readonly dim?: number | readonly number[] | undefined;
   /** Default false. */
   readonly keepdim?: boolean | undefined;
+}
+
+export interface RadamStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Default 0.999. */
+  readonly beta2?: number | undefined;
+  /** Default 1e-8. */
+  readonly eps?: number | undefined;
+  /** Default 0. */
+  readonly weightDecay?: number | undefined;
+  /** Default false. */
+  readonly decoupled?: boolean | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
 }
 
 export interface RandintOptions {
@@ -523,9 +656,29 @@ export interface RmspropStepOptions {
   readonly maximize?: boolean | undefined;
 }
 
+export interface RnnOptions {
+  readonly lengths?: Tensor | undefined;
+  /** Default "tanh". */
+  readonly activation?: 'tanh' | 'relu' | undefined;
+  /** Default false. */
+  readonly reverse?: boolean | undefined;
+}
+
+export interface RnnBackwardOptions {
+  readonly lengths?: Tensor | undefined;
+  /** Default "tanh". */
+  readonly activation?: 'tanh' | 'relu' | undefined;
+  /** Default false. */
+  readonly reverse?: boolean | undefined;
+}
+
 export interface RopeBackwardOptions {
   /** Default false. */
   readonly interleaved?: boolean | undefined;
+}
+
+export interface RowsToDenseOptions {
+  readonly rows?: number | undefined;
 }
 
 export interface ScaledDotProductAttentionBackwardOptions {
@@ -537,6 +690,13 @@ export interface ScaledDotProductAttentionBackwardOptions {
   readonly enableGqa?: boolean | undefined;
   /** Default 7. */
   readonly wants?: number | undefined;
+}
+
+export interface SgdRowsStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
 }
 
 export interface SgdStepOptions {
@@ -592,6 +752,19 @@ export interface SortOptions {
   readonly dim?: number | undefined;
   /** Default false. */
   readonly descending?: boolean | undefined;
+}
+
+export interface SparseAdamStepOptions {
+  readonly scale?: Tensor | undefined;
+  readonly skip?: Tensor | undefined;
+  /** Default 0.9. */
+  readonly beta1?: number | undefined;
+  /** Default 0.999. */
+  readonly beta2?: number | undefined;
+  /** Default 1e-8. */
+  readonly eps?: number | undefined;
+  /** Default false. */
+  readonly maximize?: boolean | undefined;
 }
 
 export interface StdOptions {
@@ -1122,6 +1295,53 @@ export const acosh: {
 } = ops.acosh;
 
 /**
+ * Adadelta: v ← ρv + (1−ρ)g²; d = g √(a + ε) / √(v + ε); a ← ρa + (1−ρ)d²; p ← p − lr · d.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const adadeltaStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    squareAvgs: readonly Tensor[],
+    deltas: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: AdadeltaStepOptions,
+  ): Tensor;
+} = ops.adadeltaStep;
+
+/**
+ * Adagrad (see adagrad_step) on the rows that have a gradient.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const adagradRowsStep: {
+  (
+    params: readonly Tensor[],
+    values: readonly Tensor[],
+    ids: readonly Tensor[],
+    sums: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: AdagradRowsStepOptions,
+  ): Tensor;
+} = ops.adagradRowsStep;
+
+/**
+ * Adagrad: s ← s + g²; p ← p − lr / (1 + (t − 1) lrDecay) · g / (√s + ε).
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const adagradStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    sums: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: AdagradStepOptions,
+  ): Tensor;
+} = ops.adagradStep;
+
+/**
  * Adam: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², p ← p − lr · m̂ / (√v̂ + ε) with m̂ = m/(1−β₁ᵗ), v̂ = v/(1−β₂ᵗ). Weight decay is added to the gradient, or with `decoupled` (AdamW) taken from the parameter. With `maxExpAvgSqs` (amsgrad) the largest v so far divides.
  * No gradient: it writes parameters in place, after the gradients are known.
  */
@@ -1137,6 +1357,22 @@ export const adamStep: {
     options?: AdamStepOptions,
   ): Tensor;
 } = ops.adamStep;
+
+/**
+ * Adamax: m ← β₁m + (1−β₁)g; u ← max(β₂u, |g| + ε); p ← p − lr / (1 − β₁ᵗ) · m / u.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const adamaxStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    expAvgs: readonly Tensor[],
+    expInfs: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: AdamaxStepOptions,
+  ): Tensor;
+} = ops.adamaxStep;
 
 /** a + alpha · b; of booleans, whether one of them is true. */
 export const add: {
@@ -1443,10 +1679,22 @@ export const elu: {
   (x: Tensor | number, options?: EluOptions): Tensor;
 } = ops.elu;
 
-/** weight[indices]: one row of the table [rows, width] per id. The row `paddingIdx` gets no gradient. ERR_INDEX for an id outside the table. */
+/** weight[indices]: one row of the table [rows, width] per id. The row `paddingIdx` gets no gradient. `scaleGradByFreq` divides a row’s gradient by its occurrences; with `sparse` the gradient of a leaf is kept as the rows used, which SGD, Adagrad and SparseAdam update alone (read, it is whole). ERR_INDEX for an id outside the table. */
 export const embedding: {
   (indices: Tensor | number, weight: Tensor | number, options?: EmbeddingOptions): Tensor;
 } = ops.embedding;
+
+/**
+ * The gradient of a table by rows: ids (i64 [n]), each row that occurs once, ascending, then −1; values [n, width], for each the sum of dy over its occurrences in ascending order, then 0. n is the number of indices.
+ * No gradient: rows are for optimizers; under createGraph the dense gradient is made instead.
+ */
+export const embeddingRows: {
+  (
+    dy: Tensor | number,
+    indices: Tensor | number,
+    options?: EmbeddingRowsOptions,
+  ): { readonly values: Tensor; readonly ids: Tensor };
+} = ops.embeddingRows;
 
 /**
  * a = b, elementwise.
@@ -1548,6 +1796,16 @@ export const groupNorm: {
   (x: Tensor | number, groups: number, options?: GroupNormOptions): Tensor;
   (x: Tensor | number, options?: GroupNormOptions): Tensor;
 } = ops.groupNorm;
+
+/** One direction of one GRU layer: gates [T, B, 3H] (x · weight_ihᵀ + bias_ih, in the order r z n), weight [3H, H], bias [3H], h0 [B, H] → y [T, B, H], hn [B, H]. With p = h weightᵀ + bias: r, z = σ(gates + p), n = tanh(gates + r p), h = (1 − z) n + z h. `reverse` and `lengths` as in lstm. */
+export const gru: {
+  (
+    gates: Tensor | number,
+    weight: Tensor | number,
+    h0: Tensor | number,
+    options?: GruOptions,
+  ): { readonly y: Tensor; readonly hn: Tensor };
+} = ops.gru;
 
 /**
  * a > b, elementwise.
@@ -1658,6 +1916,21 @@ export const linearAct: {
   (x: Tensor | number, weight: Tensor | number, options?: LinearActOptions): Tensor;
 } = ops.linearAct;
 
+/**
+ * Lion: p ← p (1 − lr λ) − lr · sign(β₁m + (1−β₁)g); m ← β₂m + (1−β₂)g.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const lionStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    expAvgs: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: LionStepOptions,
+  ): Tensor;
+} = ops.lionStep;
+
 /** Natural logarithm. */
 export const log: {
   (x: Tensor | number): Tensor;
@@ -1749,6 +2022,17 @@ export const logsumexp: {
   (x: Tensor | number, options?: LogsumexpOptions): Tensor;
 } = ops.logsumexp;
 
+/** One direction of one LSTM layer: gates [T, B, 4H] (the inputs’ part, x · weight_ihᵀ + biases, in the order i f g o), weight [4H, H], states h0, c0 [B, H] → y [T, B, H], hn, cn [B, H]. i, f, o = σ, g = tanh of gates + h weightᵀ; c = f c + i g; h = o tanh(c). `reverse` walks from the last step. A row with `lengths` (i64 [B]) keeps its state outside of its first steps. */
+export const lstm: {
+  (
+    gates: Tensor | number,
+    weight: Tensor | number,
+    h0: Tensor | number,
+    c0: Tensor | number,
+    options?: LstmOptions,
+  ): { readonly y: Tensor; readonly hn: Tensor; readonly cn: Tensor };
+} = ops.lstm;
+
 /**
  * a < b, elementwise.
  * No gradient: a comparison is constant almost everywhere.
@@ -1798,6 +2082,23 @@ export const mseLoss: {
 export const mul: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.mul;
+
+/**
+ * NAdam: μₜ = β₁ (1 − ½ · 0.96^(t ψ)), M = Π μ; m and v as in Adam; p ← p − lr (1−μₜ)/(1−M) · g/d − lr μₜ₊₁/(1−M μₜ₊₁) · m/d with d = √v̂ + ε. `muProducts` are 0-d f64 and start at 1.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const nadamStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    expAvgs: readonly Tensor[],
+    expAvgSqs: readonly Tensor[],
+    muProducts: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: NadamStepOptions,
+  ): Tensor;
+} = ops.nadamStep;
 
 /** x with `nan` for NaN (default 0) and `posinf`, `neginf` for infinities (default: the largest and smallest finite numbers). Their gradient is 0. */
 export const nanToNum: {
@@ -1857,6 +2158,22 @@ export const prod: {
   (x: Tensor | number, dim?: number | readonly number[], options?: ProdOptions): Tensor;
   (x: Tensor | number, options?: ProdOptions): Tensor;
 } = ops.prod;
+
+/**
+ * RAdam: m and v as in Adam, ρ∞ = 2/(1−β₂) − 1, ρ = ρ∞ − 2tβ₂ᵗ/(1−β₂ᵗ); p ← p − lr · m̂ · r √(1−β₂ᵗ)/(√v + ε) with r = √((ρ−4)(ρ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρ)) where ρ > 5, else p ← p − lr · m̂.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const radamStep: {
+  (
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    expAvgs: readonly Tensor[],
+    expAvgSqs: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: RadamStepOptions,
+  ): Tensor;
+} = ops.radamStep;
 
 /**
  * Uniform random integers in [low, high).
@@ -1927,10 +2244,28 @@ export const rmspropStep: {
   ): Tensor;
 } = ops.rmspropStep;
 
+/** One direction of one simple recurrent layer: gates [T, B, H] (x · weight_ihᵀ + biases), weight [H, H], h0 [B, H] → y [T, B, H], hn [B, H]; h = act(gates + h weightᵀ). `reverse` and `lengths` as in lstm. */
+export const rnn: {
+  (
+    gates: Tensor | number,
+    weight: Tensor | number,
+    h0: Tensor | number,
+    options?: RnnOptions,
+  ): { readonly y: Tensor; readonly hn: Tensor };
+} = ops.rnn;
+
 /** The nearest integer, halves to even. The gradient is 0. */
 export const round: {
   (x: Tensor | number): Tensor;
 } = ops.round;
+
+/**
+ * A table [rows, width] of zeros with the rows of embedding_rows in it.
+ * No gradient: rows are for optimizers; under createGraph the dense gradient is made instead.
+ */
+export const rowsToDense: {
+  (values: Tensor | number, ids: Tensor | number, options?: RowsToDenseOptions): Tensor;
+} = ops.rowsToDense;
 
 /** 1 / √x. */
 export const rsqrt: {
@@ -1949,6 +2284,21 @@ export const scaleGrads: {
 export const selu: {
   (x: Tensor | number): Tensor;
 } = ops.selu;
+
+/**
+ * Stochastic gradient descent on the rows that have a gradient: p ← p − lr · g.
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const sgdRowsStep: {
+  (
+    params: readonly Tensor[],
+    values: readonly Tensor[],
+    ids: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: SgdRowsStepOptions,
+  ): Tensor;
+} = ops.sgdRowsStep;
 
 /**
  * Stochastic gradient descent: g ← g + weightDecay · p; b ← momentum · b + (1−dampening) · g (b = g in the first step); p ← p − lr · (b, or g + momentum · b with nesterov, or g without momentum).
@@ -2033,6 +2383,23 @@ export const sort: {
   (x: Tensor | number, dim?: number, options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
   (x: Tensor | number, options?: SortOptions): { readonly values: Tensor; readonly indices: Tensor };
 } = ops.sort;
+
+/**
+ * Adam on the rows that have a gradient, as torch.optim.SparseAdam: m and v of those rows alone decay; p ← p − lr √(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε).
+ * No gradient: it writes parameters in place, after the gradients are known.
+ */
+export const sparseAdamStep: {
+  (
+    params: readonly Tensor[],
+    values: readonly Tensor[],
+    ids: readonly Tensor[],
+    expAvgs: readonly Tensor[],
+    expAvgSqs: readonly Tensor[],
+    steps: readonly Tensor[],
+    lr: Tensor | number,
+    options?: SparseAdamStepOptions,
+  ): Tensor;
+} = ops.sparseAdamStep;
 
 /** √x. */
 export const sqrt: {

@@ -3,11 +3,11 @@
  * step. State is allocated at construction and named by parameter, not by order. A parameter without gradient is left
  * alone, as in PyTorch: its step count does not advance either.
  */
-import { gradientOf } from '../autograd/leaf.js';
+import { gradientOf, rowsOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError, shown } from '../errors.js';
 import { Parameter } from '../nn/parameter.js';
-import { zeros } from '../ops/create.js';
+import { full, zeros } from '../ops/create.js';
 import { stateDType } from '../ops/optim_step.js';
 import { checkOptions } from '../ops/options.js';
 import { bindingChanged } from '../tensor/binding.js';
@@ -20,6 +20,13 @@ import { loadOptimizer, type OptimizerState } from './state_dict.js';
 /** `model.parameters()`, `model.namedParameters()`, or groups of either with hyper-parameters of their own. */
 export type ParamList = readonly (Tensor | readonly [string, Tensor])[];
 export type Params<O> = ParamList | readonly (O & { readonly params: ParamList })[];
+
+/** A kind of state: a tensor like the parameter, or with `scalar` a 0-d f64; filled with `value`, default 0. */
+export interface StateKind {
+  readonly name: string;
+  readonly value?: number;
+  readonly scalar?: boolean;
+}
 
 /** Tensors that only the optimizer writes, beside the step count: `expAvg`, `momentumBuffer`, … */
 export type ParamState = Readonly<Record<string, Tensor>>;
@@ -48,6 +55,12 @@ interface Columns {
   readonly states: ReadonlyMap<string, readonly Tensor[]>;
 }
 
+/** The same for gradients that are known by rows: entry i of `values` [n, width] is row `ids` of the table. */
+export interface ActiveRows extends Omit<Active, 'grads'> {
+  readonly values: readonly Tensor[];
+  readonly ids: readonly Tensor[];
+}
+
 interface Entry {
   readonly name: string;
   readonly tensor: Tensor;
@@ -72,7 +85,7 @@ export abstract class Optimizer<
     params: Params<O>,
     options: O,
     settle: (options: O) => { readonly lr: number; readonly hyper: H },
-    names: (hyper: H) => readonly string[],
+    names: (hyper: H) => readonly (string | StateKind)[],
   ) {
     // Before anything else: what is spread below would hide it.
     checkOptions(this.constructor.name, options, Object.keys({ ...options }));
@@ -109,13 +122,24 @@ export abstract class Optimizer<
   /** One update of the given parameters. */
   protected abstract update(active: Active, group: ParamGroup<H>, options: StepOptions): void;
 
+  /** One update of the rows that have a gradient; an optimizer that has none for them refuses. */
+  protected updateRows(_active: ActiveRows, _group: ParamGroup<H>, _options: StepOptions): void {
+    throw refuse(
+      this.constructor.name,
+      'it has no update for gradients by rows (an embedding with sparse: true)',
+      'Use SparseAdam, Adagrad or SGD for such tables, in an optimizer of their own, or leave out `sparse`.',
+    );
+  }
+
   /** Updates every parameter that has a gradient. */
   step(options: StepOptions = {}): void {
     checkOptions('step', options, ['scale', 'skip']);
     noGrad(() => {
       this.groups.forEach((group, index) => {
         for (const columns of this.#columns[index]!) {
-          const active = activeOf(columns);
+          const byRows = columns.entries.filter(({ tensor }) => rowsOf(tensor) !== null);
+          if (byRows.length > 0) this.updateRows(rowsSideBySide(byRows), group, options);
+          const active = activeOf(byRows.length === 0 ? columns : withoutRows(columns));
           if (active.params.length > 0) this.update(active, group, options);
         }
       });
@@ -206,14 +230,20 @@ function checkParameter(tensor: Tensor, seen: Set<Tensor>, op: string): void {
   seen.add(tensor);
 }
 
-function makeEntry(name: string, tensor: Tensor, kinds: readonly string[]): Entry {
+function makeEntry(name: string, tensor: Tensor, kinds: readonly (string | StateKind)[]): Entry {
   const { shape, device } = tensor;
   const dtype = stateDType(tensor.dtype);
+  const make = ({ value = 0, scalar = false }: StateKind): Tensor =>
+    scalar ? full([], value, { dtype: 'f64', device }) : full(shape, value, { dtype, device });
   return {
     name,
     tensor,
     step: zeros([], { dtype: 'i64', device }),
-    state: Object.fromEntries(kinds.map((kind) => [kind, zeros(shape, { dtype, device })])),
+    state: Object.fromEntries(
+      kinds
+        .map((kind): StateKind => (typeof kind === 'string' ? { name: kind } : kind))
+        .map((kind) => [kind.name, make(kind)]),
+    ),
   };
 }
 
@@ -239,4 +269,14 @@ function activeOf(columns: Columns): Active {
       ? columns
       : sideBySide(columns.entries.filter(({ tensor }) => gradientOf(tensor) !== null));
   return { params, grads, steps, state: (name) => states.get(name) ?? [] };
+}
+
+function withoutRows({ entries }: Columns): Columns {
+  return sideBySide(entries.filter(({ tensor }) => rowsOf(tensor) === null));
+}
+
+function rowsSideBySide(entries: readonly Entry[]): ActiveRows {
+  const { params, steps, states } = sideBySide(entries);
+  const rows = entries.flatMap(({ tensor }) => rowsOf(tensor) ?? []);
+  return { params, steps, values: rows, ids: rows.map(({ ids }) => ids), state: (name) => states.get(name) ?? [] };
 }

@@ -8,7 +8,8 @@ import { checkNumber } from './group.js';
 
 export type Schedule = (step: number) => number;
 
-function steps(name: string, value: number, least = 1): number {
+/** An integer >= least, or ERR_VALUE. */
+export function wholeNumber(name: string, value: number, least = 1): number {
   if (!Number.isSafeInteger(value) || value < least) {
     throw new GradproofError('ERR_VALUE', `${name} must be an integer >= ${String(least)}, got ${shown(value)}`, {
       op: 'schedule',
@@ -18,16 +19,21 @@ function steps(name: string, value: number, least = 1): number {
 }
 
 /** Half a cosine from `from` to `to` as `share` goes from 0 to 1. */
-function cosineBetween(from: number, to: number, share: number): number {
+export function cosineBetween(from: number, to: number, share: number): number {
   return to + (from - to) * 0.5 * (1 + Math.cos(Math.PI * Math.min(1, Math.max(0, share))));
 }
 
-/** Always `base`. */
-export function constantLr(options: { readonly base: number }): Schedule {
-  checkOptions('constantLr', options, ['base']);
-  const { base } = options;
-  checkNumber('base', base, 0);
-  return () => base;
+/** base · factor in the first `total` steps, then base. Without them always `base`. */
+export function constantLr(options: {
+  readonly base: number;
+  readonly factor?: number | undefined;
+  readonly total?: number | undefined;
+}): Schedule {
+  checkOptions('constantLr', options, ['base', 'factor', 'total']);
+  const base = checkNumber('base', options.base, 0);
+  const factor = checkNumber('factor', options.factor ?? 1, 0);
+  const total = wholeNumber('total', options.total ?? 0, 0);
+  return (step) => (step < total ? base * factor : base);
 }
 
 /** base · gamma^⌊step / size⌋ */
@@ -38,7 +44,7 @@ export function stepLr(options: {
 }): Schedule {
   checkOptions('stepLr', options, ['base', 'size', 'gamma']);
   const base = checkNumber('base', options.base, 0);
-  const size = steps('size', options.size);
+  const size = wholeNumber('size', options.size);
   const gamma = checkNumber('gamma', options.gamma ?? 0.1, 0);
   return (step) => base * gamma ** Math.floor(step / size);
 }
@@ -53,7 +59,7 @@ export function multiStepLr(options: {
   const base = checkNumber('base', options.base, 0);
   const gamma = checkNumber('gamma', options.gamma ?? 0.1, 0);
   needIntegers('multiStepLr', { milestones: options.milestones });
-  const milestones = options.milestones.map((milestone) => steps('milestones', milestone, 0));
+  const milestones = options.milestones.map((milestone) => wholeNumber('milestones', milestone, 0));
   return (step) => base * gamma ** milestones.filter((milestone) => step >= milestone).length;
 }
 
@@ -74,7 +80,7 @@ export function linearLr(options: {
 }): Schedule {
   checkOptions('linearLr', options, ['base', 'total', 'startFactor', 'endFactor']);
   const base = checkNumber('base', options.base, 0);
-  const total = steps('total', options.total);
+  const total = wholeNumber('total', options.total);
   const start = checkNumber('startFactor', options.startFactor ?? 1 / 3, 0);
   const end = checkNumber('endFactor', options.endFactor ?? 1, 0);
   return (step) => base * (start + (end - start) * Math.min(1, step / total));
@@ -88,7 +94,7 @@ export function cosineLr(options: {
 }): Schedule {
   checkOptions('cosineLr', options, ['base', 'total', 'min']);
   const base = checkNumber('base', options.base, 0);
-  const total = steps('total', options.total);
+  const total = wholeNumber('total', options.total);
   const min = checkNumber('min', options.min ?? 0, 0);
   return (step) => cosineBetween(base, min, step / total);
 }
@@ -102,8 +108,8 @@ export function warmupCosineLr(options: {
 }): Schedule {
   checkOptions('warmupCosineLr', options, ['base', 'warmup', 'total', 'min']);
   const base = checkNumber('base', options.base, 0);
-  const warmup = steps('warmup', options.warmup, 0);
-  const total = steps('total', options.total);
+  const warmup = wholeNumber('warmup', options.warmup, 0);
+  const total = wholeNumber('total', options.total);
   const min = checkNumber('min', options.min ?? 0, 0);
   if (warmup >= total) {
     throw new GradproofError(
@@ -127,8 +133,8 @@ export function warmupLinearLr(options: {
 }): Schedule {
   checkOptions('warmupLinearLr', options, ['base', 'warmup', 'total', 'min']);
   const base = checkNumber('base', options.base, 0);
-  const warmup = steps('warmup', options.warmup, 0);
-  const total = steps('total', options.total, warmup + 1);
+  const warmup = wholeNumber('warmup', options.warmup, 0);
+  const total = wholeNumber('total', options.total, warmup + 1);
   const min = checkNumber('min', options.min ?? 0, 0);
   return (step) =>
     step < warmup
@@ -146,7 +152,7 @@ export function oneCycleLr(options: {
 }): Schedule {
   checkOptions('oneCycleLr', options, ['max', 'total', 'pctStart', 'divFactor', 'finalDivFactor']);
   const max = checkNumber('max', options.max, 0);
-  const total = steps('total', options.total);
+  const total = wholeNumber('total', options.total);
   const pct = checkNumber('pctStart', options.pctStart ?? 0.3, 0, 1);
   const start = max / checkNumber('divFactor', options.divFactor ?? 25, Number.MIN_VALUE);
   const end = start / checkNumber('finalDivFactor', options.finalDivFactor ?? 1e4, Number.MIN_VALUE);

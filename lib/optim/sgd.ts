@@ -1,9 +1,10 @@
 /** Stochastic gradient descent with momentum (Sutskever et al. 2013), with PyTorch's names and defaults. */
 import { GradproofError } from '../errors.js';
+import { sgdRowsStep } from '../ops/embedding_rows.js';
 import { checkOptions } from '../ops/options.js';
 import { sgdStep } from '../ops/optim_step.js';
 import { checkNumber, type ParamGroup } from './group.js';
-import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
+import { Optimizer, type Active, type ActiveRows, type Params, type StepOptions } from './optimizer.js';
 
 export interface SGDOptions {
   /** Default 1e-3. */
@@ -53,5 +54,18 @@ export class SGD extends Optimizer<SGDHyper, SGDOptions> {
     const { params, grads, steps } = active;
     const momentumBuffers = active.state('momentumBuffer');
     sgdStep.named({ params, grads, momentumBuffers, steps, lr: group.lrTensor, scale, skip }, group.hyper);
+  }
+
+  /** Rows only without momentum and weight decay, which would change all others too. */
+  protected override updateRows(active: ActiveRows, group: ParamGroup<SGDHyper>, { scale, skip }: StepOptions): void {
+    const { momentum, weightDecay, maximize } = group.hyper;
+    if (momentum !== 0 || weightDecay !== 0) {
+      throw new GradproofError('ERR_OPTIMIZER', 'gradients by rows take no momentum and no weight decay', {
+        op: 'SGD',
+        hint: 'Use an optimizer of their own for such tables, or leave out `sparse`.',
+      });
+    }
+    const { params, values, ids, steps } = active;
+    sgdRowsStep.named({ params, values, ids, steps, lr: group.lrTensor, scale, skip }, { maximize });
   }
 }

@@ -132,24 +132,85 @@ describe('generation', () => {
 
   it('sees at most the last block of tokens', () => {
     const lengths: number[] = [];
-    const logits = (x: gp.Tensor): gp.Tensor => {
-      lengths.push(x.shape[1]!);
-      return gp.zeros([1, x.shape[1]!, 3]);
+    const model = new GPT(config);
+    const fake = {
+      block: 4,
+      device: 'cpu',
+      logits: (x: gp.Tensor): gp.Tensor => {
+        lengths.push(x.shape[1]!);
+        return gp.zeros([1, x.shape[1]!, 3]);
+      },
+      newCache: () => model.newCache(),
     };
-    generateTokens(logits, 4, [0, 1], { maxNewTokens: 4 }, 'cpu');
+    generateTokens(fake, [0, 1], { maxNewTokens: 4, cache: false });
     expect(lengths).toEqual([2, 3, 4, 4]);
+  });
+
+  it('with a cache sees only what is new, gives the logits of the whole sequence, and the same tokens', () => {
+    gp.manualSeed(11);
+    const model = new GPT({ ...config, bias: true }).eval();
+    const ids = gp.randint(0, config.vocab, [2, config.block]);
+    gp.noGrad(() => {
+      const whole = model.forward(ids);
+      const cache = model.newCache(2);
+      let from = 0;
+      for (const count of [3, 1, 2, 1]) {
+        const part = model.forward(ids.narrow(1, from, count), { cache });
+        const want = whole.narrow(1, from, count).data('f64');
+        // Products of other shapes and blocks of attention of other sizes: a few f32 roundings of values of order 1.
+        part.data('f64').forEach((value, i) => expect(Math.abs(value - want[i]!)).toBeLessThan(2e-5));
+        from += count;
+      }
+      expect(cache.length).toBe(7);
+      cache.truncate(2);
+      const again = model.forward(ids.narrow(1, 2, 1), { cache }).data('f64');
+      const want = whole.narrow(1, 2, 1).data('f64');
+      again.forEach((value, i) => expect(Math.abs(value - want[i]!)).toBeLessThan(2e-5));
+    });
+    const run = (cache: boolean): number[] => model.generate([3, 1], { maxNewTokens: 12, temperature: 0, cache });
+    expect(run(true)).toEqual(run(false)); // beyond the block too
+  });
+
+  it('refuses a cache that is full or would cut a gradient', () => {
+    const model = new GPT(config);
+    const cache = model.newCache();
+    expect(() => model.forward(gp.zeros([1, 2], { dtype: 'i64' }), { cache })).toThrow('inference');
+    gp.noGrad(() => {
+      model.forward(gp.zeros([1, config.block], { dtype: 'i64' }), { cache });
+      expect(() => model.forward(gp.zeros([1, 1], { dtype: 'i64' }), { cache })).toThrow('block');
+    });
+    expect(() => {
+      cache.truncate(config.block + 1);
+    }).toThrow('length must be');
+  });
+
+  it('ends behind a stop token', () => {
+    const model = new GPT(config);
+    const all = model.generate([3], { maxNewTokens: 10, seed: 1 });
+    const stop = all[4]!;
+    expect(model.generate([3], { maxNewTokens: 10, seed: 1, stop: [stop] })).toEqual(
+      all.slice(0, all.indexOf(stop) + 1),
+    );
+  });
+
+  it('keeps the smallest set of tokens that reaches topP', () => {
+    const logits = [0.5, 0.3, 0.2].map(Math.log);
+    const draw = (u: number, topP: number): number => sampleToken(logits, { topP }, u);
+    expect([0.62, 0.63, 0.999].map((u) => draw(u, 0.6))).toEqual([0, 1, 1]); // 0.5 / 0.8 = 0.625
+    expect(draw(0.999, 0.4)).toBe(0);
+    expect(draw(0.999, 0.9)).toBe(2);
   });
 
   it('draws with the probabilities of softmax, within the top k', () => {
     const logits = [Math.log(0.5), Math.log(0.3), Math.log(0.2)];
-    const draw = (u: number, topK?: number, temperature = 1): number => sampleToken(logits, temperature, topK, u);
+    const draw = (u: number, topK?: number, temperature = 1): number => sampleToken(logits, { temperature, topK }, u);
     expect([0, 0.49, 0.51, 0.79, 0.81, 0.999].map((u) => draw(u))).toEqual([0, 0, 1, 1, 2, 2]);
     expect([0.62, 0.63, 0.999].map((u) => draw(u, 2))).toEqual([0, 1, 1]); // 0.5 / 0.8 = 0.625
     expect(draw(0.999, 1)).toBe(0);
     expect(draw(0.999, undefined, 0)).toBe(0);
     // At temperature 0.5 the probabilities are as 0.25, 0.09, 0.04: borders at 0.658 and 0.895.
     expect([0.65, 0.66, 0.89, 0.9].map((u) => draw(u, undefined, 0.5))).toEqual([0, 1, 1, 2]);
-    expect(() => sampleToken([NaN, 1], 1, undefined, 0)).toThrow('not finite');
+    expect(() => sampleToken([NaN, 1], {}, 0)).toThrow('not finite');
   });
 
   it('refuses wrong settings', () => {
@@ -157,6 +218,7 @@ describe('generation', () => {
     expect(() => model.generate([], { maxNewTokens: 1 })).toThrow('at least one token');
     expect(() => model.generate([1], { maxNewTokens: 1, temperature: -1 })).toThrow('temperature must be');
     expect(() => model.generate([1], { maxNewTokens: 1, topK: 0 })).toThrow('topK must be');
+    expect(() => model.generate([1], { maxNewTokens: 1, topP: 0 })).toThrow('topP must be');
   });
 });
 

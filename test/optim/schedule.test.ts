@@ -34,11 +34,28 @@ describe('schedules', () => {
     close(optim.multiStepLr({ base: 1, milestones: [1, 3] }), multiStep);
     close(optim.stepLr({ base: 1, size: 2, gamma: 0.5 }), step);
     close(optim.oneCycleLr({ max: 1, total: 10 }), oneCycle);
+    const { polynomial, warmRestarts, cyclic, multiplicative, lambda, constantFactor, sequential, chained } =
+      golden.schedules;
+    close(optim.polynomialLr({ base: 1, total: 5, power: 2 }), polynomial);
+    close(optim.cosineWarmRestartsLr({ base: 1, period: 3, growth: 2, min: 0.1 }), warmRestarts);
+    close(optim.cyclicLr({ base: 0.1, max: 1, up: 3, down: 4 }), cyclic);
+    const { 'cyclic triangular2': halving, 'cyclic exp_range': decaying } = golden.schedules;
+    close(optim.cyclicLr({ base: 0.1, max: 1, up: 3, mode: 'triangular2' }), halving);
+    close(optim.cyclicLr({ base: 0.1, max: 1, up: 2, mode: 'exp_range', gamma: 0.9 }), decaying);
+    close(optim.multiplicativeLr({ base: 1, factor: (i) => (i % 2 === 1 ? 0.9 : 0.5) }), multiplicative);
+    close(optim.lambdaLr({ base: 1, factor: (i) => 1 / (1 + i) }), lambda);
+    close(optim.constantLr({ base: 1, factor: 0.25, total: 3 }), constantFactor);
+    const up = optim.linearLr({ base: 1, total: 3, startFactor: 0.1 });
+    const down = optim.exponentialLr({ base: 1, gamma: 0.5 });
+    close(optim.sequentialLr({ schedules: [up, down], milestones: [3] }), sequential);
+    close(optim.chainedLr({ base: 1, schedules: [up, down] }), chained);
   });
 
   it('refuse what is not finite or not positive', () => {
     expect(() => optim.cosineLr({ base: NaN, total: 5 })).toThrow(/base must be finite and >= 0, got NaN/);
     expect(() => optim.stepLr({ base: 1, size: 0 })).toThrow(/size must be an integer >= 1/);
+    expect(() => optim.sequentialLr({ schedules: [() => 1], milestones: [3] })).toThrow(/one fewer/);
+    expect(() => optim.cyclicLr({ base: 1, max: 0.5 })).toThrow(/max must be/);
     expect(() => optim.warmupCosineLr({ base: 1, warmup: 5, total: 5 })).toThrow(/warmup must be shorter/);
   });
 });

@@ -9,7 +9,9 @@
 #include "gemm.h"
 
 #include "ahead.h"
+#include "operands.h"
 #include "plan.h"
+#include "thin.h"
 #include "turned.h"
 
 namespace gp::GP_ISA {
@@ -17,15 +19,6 @@ namespace {
 
 // ---- one tile
 // -----------------------------------------------------------------------------------------------------------
-
-// One batch: operands at their element (0, 0).
-template <class P>
-struct Operands {
-  using T = typename P::Type;
-  const T *a, *b;
-  int64_t a_row, a_col, b_row, b_col;
-  Finish<T, typename P::Sum> finish;
-};
 
 // Rows [first, first + count) are cut into strips of nearly equal height, never more than kTileRows.
 struct Strips {
@@ -246,49 +239,6 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
 // ---- one product
 // --------------------------------------------------------------------------------------------------------
 
-GP_INLINE int64_t batch_offset(const GemmArgs &g, const GemmMatrix &x, int64_t batch) {
-  int64_t at = 0;
-  for (int d = g.batch_ndim - 1; d >= 0; d--) {
-    at += batch % g.batch_shape[d] * x.batch[d];
-    batch /= g.batch_shape[d];
-  }
-  return at;
-}
-
-template <class P>
-Operands<P> operands(const GemmArgs &g, int64_t batch) {
-  using T = typename P::Type;
-  using Sum = typename P::Sum;
-  auto at = [&](const GemmMatrix &x) -> T * {
-    return x.data == nullptr ? nullptr : static_cast<T *>(x.data) + batch_offset(g, x, batch);
-  };
-  Operands<P> o;
-  o.a = at(g.a);
-  o.b = at(g.b);
-  o.a_row = g.a.row;
-  o.a_col = g.a.col;
-  o.b_row = g.b.row;
-  o.b_col = g.b.col;
-  Finish<T, Sum> &f = o.finish;
-  f.alpha = static_cast<Sum>(g.alpha);
-  f.activation = g.activation;
-  f.accumulate = g.accumulate;
-  f.wide_c = g.wide_c;
-  f.bias = at(g.bias);
-  f.residual = at(g.residual);
-  f.pre = at(g.pre);
-  f.c = g.wide_c ? static_cast<void *>(static_cast<Sum *>(g.c.data) + batch_offset(g, g.c, batch)) : at(g.c);
-  f.bias_row = g.bias.row;
-  f.bias_col = g.bias.col;
-  f.residual_row = g.residual.row;
-  f.residual_col = g.residual.col;
-  f.pre_row = g.pre.row;
-  f.pre_col = g.pre.col;
-  f.c_row = g.c.row;
-  f.c_col = g.c.col;
-  return o;
-}
-
 GP_INLINE Strips strips(int64_t first, int64_t count) { return Strips{first, count, ceil_div(count, kTileRows)}; }
 
 template <class F>
@@ -415,6 +365,12 @@ GP_INLINE size_t plan_size(const Plan &plan, int threads) {
 
 template <class P>
 int32_t product(const GemmArgs &given, void *workspace, size_t size) {
+  if constexpr (P::kInPlace) {
+    if (is_thin<P>(given)) {
+      thin_product(given, operands<P>(given, 0).finish);
+      return GP_OK;
+    }
+  }
   const bool turned = turns<P>(given);
   const GemmArgs g = turned ? turn(given) : given;
   const Plan plan = make_plan<P>(g, turned);
@@ -434,6 +390,7 @@ int32_t product(const GemmArgs &given, void *workspace, size_t size) {
 
 template <class P>
 size_t product_size(const GemmArgs &g, int threads) {
+  if (is_thin<P>(g)) return 0;
   const bool turned = turns<P>(g);
   return plan_size(make_plan<P>(turned ? turn(g) : g, turned), threads);
 }

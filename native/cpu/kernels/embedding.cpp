@@ -97,7 +97,7 @@ int32_t embedding_backward(gp_context *, const gp_kernel *, const gp_call *call)
 }  // namespace
 
 GP_ROWS(embedding) = {
-    {"embedding", "indices weight -> y ; paddingIdx", kFloats, 0, 0, nullptr, embedding},
+    {"embedding", "indices weight -> y ; paddingIdx scaleGradByFreq sparse", kFloats, 0, 0, nullptr, embedding},
     {"embedding_backward", "dy indices -> dweight ; rows paddingIdx", kFloats, 0, 0, backward_workspace,
      embedding_backward},
     {},

@@ -1,0 +1,91 @@
+#include "panel.h"
+
+#include "micro.h"
+#include "pack.h"
+
+namespace gp::GP_ISA {
+namespace {
+
+constexpr int64_t kDepth = 256;  // a strip's block of this depth stays in L1 while all rows pass over it
+
+GP_INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <class W, class S>
+void pack_one(W *panel, const S *b, int64_t row, int64_t col, int64_t k, int64_t n, int64_t strip) {
+  constexpr int64_t NR = Vec<W>::N * kTileVectors;
+  const int64_t first = strip * NR, count = n - first < NR ? n - first : NR;
+  pack_strip<W>(panel + strip * NR * k, static_cast<int>(NR), b + first * col, col, row, k, static_cast<int>(count));
+}
+
+template <class W>
+void multiply(W *c, int64_t c_row, const W *a, int64_t a_row, int64_t rows, const W *panel, int64_t k, int64_t n) {
+  constexpr int64_t N = Vec<W>::N, NR = N * kTileVectors;
+  const int64_t blocks = (rows + kTileRows - 1) / kTileRows, height = blocks == 0 ? 0 : (rows + blocks - 1) / blocks;
+  const void *fetch[kDepth / kFetchSteps];
+  for (int64_t from = 0; from < k; from += kDepth) {
+    const int64_t depth = k - from < kDepth ? k - from : kDepth;
+    for (int64_t j = 0; j < n; j += NR) {
+      const int64_t columns = n - j < NR ? n - j : NR, vectors = (columns + N - 1) / N;
+      const W *strip = panel + j * k + from * NR;
+      const W *next = j + NR < n ? strip + NR * k : panel + min_of(from + depth, k - 1) * NR;
+      for (int64_t i = 0; i < depth / kFetchSteps; i++) fetch[i] = next + i * (64 / static_cast<int64_t>(sizeof(W)));
+      for (int64_t i = 0; i < rows; i += height) {
+        const int64_t m = rows - i < height ? rows - i : height;
+        W *to = c + i * c_row + j;
+        const MicroJob<W, W> job = {depth,
+                                    a + i * a_row + from,
+                                    a_row,
+                                    strip,
+                                    NR,
+                                    from == 0 ? nullptr : to,
+                                    c_row,
+                                    to,
+                                    c_row,
+                                    fetch,
+                                    static_cast<int>(columns - (vectors - 1) * N)};
+        const int reading = kRowsOfA | (vectors == kTileVectors ? kPackedB : kStridedB);
+        if constexpr (sizeof(W) == 4) {
+          kMicroF32[reading][vectors][m](&job);
+        } else {
+          kMicroF64[reading][vectors][m](&job);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t panel_strips(int64_t n, size_t element_bytes) {
+  const int64_t width = kVectorBytes / static_cast<int64_t>(element_bytes) * kTileVectors;
+  return (n + width - 1) / width;
+}
+
+int64_t panel_size(int64_t k, int64_t n, size_t element_bytes) {
+  return panel_strips(n, element_bytes) * (kVectorBytes / static_cast<int64_t>(element_bytes) * kTileVectors) * k;
+}
+
+void pack_panel(float *panel, const void *b, int32_t dtype, int64_t row, int64_t col, int64_t k, int64_t n,
+                int64_t strip) {
+  if (dtype == GP_F16) {
+    pack_one(panel, static_cast<const f16 *>(b), row, col, k, n, strip);
+  } else if (dtype == GP_BF16) {
+    pack_one(panel, static_cast<const bf16 *>(b), row, col, k, n, strip);
+  } else {
+    pack_one(panel, static_cast<const float *>(b), row, col, k, n, strip);
+  }
+}
+void pack_panel(double *panel, const void *b, int32_t, int64_t row, int64_t col, int64_t k, int64_t n, int64_t strip) {
+  pack_one(panel, static_cast<const double *>(b), row, col, k, n, strip);
+}
+
+void multiply_panel(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t rows, const float *panel, int64_t k,
+                    int64_t n) {
+  multiply(c, c_row, a, a_row, rows, panel, k, n);
+}
+void multiply_panel(double *c, int64_t c_row, const double *a, int64_t a_row, int64_t rows, const double *panel,
+                    int64_t k, int64_t n) {
+  multiply(c, c_row, a, a_row, rows, panel, k, n);
+}
+
+}  // namespace gp::GP_ISA

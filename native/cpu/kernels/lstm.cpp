@@ -1,0 +1,183 @@
+// Long short-term memory over a sequence (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+// Gates stand in PyTorch's order: input, forget, candidate, output. Forward keeps the activated gates and the cells.
+#include "recurrent.h"
+
+namespace gp::GP_ISA {
+namespace {
+
+template <class T>
+struct LstmForward {
+  using W = WideOf<T>;
+  using V = Compute<T>;
+  static constexpr int kExtra = 1;
+  Sequence s;
+  const T *gates, *h0, *c0;
+  T *y, *hn, *cn;
+  W *acts, *cells;
+
+  GP_FN void begin(int64_t row, W *h, W *c) const {
+    copy_row(h, h0 + row * s.hidden, s.hidden);
+    copy_row(c, c0 + row * s.hidden, s.hidden);
+  }
+  void step(int64_t step, int64_t row, const W *p, W *h, W *c) const {
+    const int64_t n = s.hidden, at = step * s.batch + row;
+    const T *x = gates + at * 4 * n;
+    W *a = acts + at * 4 * n, *cell = cells + at * n;
+    T *to = y + at * n;
+    each_vector<V>(n, [&](int64_t j, int64_t k) {
+      const V i = Sigmoid::f(get<V>(x + j, k) + get<V>(p + j, k));
+      const V f = Sigmoid::f(get<V>(x + n + j, k) + get<V>(p + n + j, k));
+      const V g = Tanh::f(get<V>(x + 2 * n + j, k) + get<V>(p + 2 * n + j, k));
+      const V o = Sigmoid::f(get<V>(x + 3 * n + j, k) + get<V>(p + 3 * n + j, k));
+      const V next = f * get<V>(c + j, k) + i * g;
+      const V out = o * Tanh::f(next);
+      put(a + j, i, k);
+      put(a + n + j, f, k);
+      put(a + 2 * n + j, g, k);
+      put(a + 3 * n + j, o, k);
+      put(c + j, next, k);
+      put(cell + j, next, k);
+      put(h + j, out, k);
+      put(to + j, out, k);
+    });
+  }
+  void hold(int64_t step, int64_t row, const W *h, const W *c) const {
+    const int64_t n = s.hidden, at = step * s.batch + row;
+    clear_row(acts + at * 4 * n, 4 * n);
+    copy_row(cells + at * n, c, n);
+    copy_row(y + at * n, h, n);
+  }
+  GP_FN void end(int64_t row, const W *h, const W *c) const {
+    copy_row(hn + row * s.hidden, h, s.hidden);
+    copy_row(cn + row * s.hidden, c, s.hidden);
+  }
+};
+
+Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(call, 0), 4, Attrs(call).flag()); }
+
+size_t lstm_workspace(const gp_call *call) {
+  const Sequence s = forward_sequence(call);
+  const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
+  return wide * static_cast<size_t>(scratch_of(s, s.hidden, 4 * s.hidden, 4, 1, wide).total(s));
+}
+
+int32_t lstm(gp_context *, const gp_kernel *, const gp_call *call) {
+  const Sequence s = forward_sequence(call);
+  GP_FLOATS(in(call, 0).dtype, T, {
+    using W = WideOf<T>;
+    const LstmForward<T> cell{s,
+                              data<T>(in(call, 0)),
+                              data<T>(in(call, 2)),
+                              data<T>(in(call, 3)),
+                              data<T>(out(call, 0)),
+                              data<T>(out(call, 1)),
+                              data<T>(out(call, 2)),
+                              data<W>(out(call, 3)),
+                              data<W>(out(call, 4))};
+    run_forward<4, T>(s, in(call, 1), static_cast<W *>(call->workspace), cell);
+  });
+  return GP_OK;
+}
+
+template <class T>
+struct LstmBackward {
+  using W = WideOf<T>;
+  using V = Compute<T>;
+  static constexpr int kExtra = 1;
+  Sequence s;
+  const T *dy, *dhn, *dcn, *c0;
+  const W *acts, *cells;
+  T *dgates, *dh0, *dc0;
+
+  GP_FN void begin(int64_t row, W *dh, W *dc) const {
+    copy_row(dh, dhn + row * s.hidden, s.hidden);
+    copy_row(dc, dcn + row * s.hidden, s.hidden);
+  }
+  // dc = dc + dh o (1 - tanh(c)^2); di = dc g i', df = dc c_before f', dg = dc i g', do = dh tanh(c) o'
+  void back(int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *dc) const {
+    const int64_t n = s.hidden, at = step * s.batch + row;
+    const W *a = acts + at * 4 * n, *cell = cells + at * n;
+    const W *past = before < 0 ? nullptr : cells + (before * s.batch + row) * n;
+    const T *start = c0 + row * n, *d = dy + at * n;
+    T *to = dgates + at * 4 * n;
+    each_vector<V>(n, [&](int64_t j, int64_t k) {
+      const V i = get<V>(a + j, k), f = get<V>(a + n + j, k), g = get<V>(a + 2 * n + j, k),
+              o = get<V>(a + 3 * n + j, k);
+      const V c = past == nullptr ? get<V>(start + j, k) : get<V>(past + j, k);
+      const V h = get<V>(dh + j, k) + get<V>(d + j, k), t = Tanh::f(get<V>(cell + j, k));
+      const V inner = get<V>(dc + j, k) + Tanh::df(h * o, t);
+      const V di = Sigmoid::df(inner * g, i), df = Sigmoid::df(inner * c, f);
+      const V dg = Tanh::df(inner * i, g), dout = Sigmoid::df(h * t, o);
+      put(dp + j, di, k);
+      put(dp + n + j, df, k);
+      put(dp + 2 * n + j, dg, k);
+      put(dp + 3 * n + j, dout, k);
+      put(to + j, di, k);
+      put(to + n + j, df, k);
+      put(to + 2 * n + j, dg, k);
+      put(to + 3 * n + j, dout, k);
+      put(dc + j, inner * f, k);
+      put(dh + j, V(0), k);
+    });
+  }
+  void hold(int64_t step, int64_t row, W *dh) const {
+    const int64_t n = s.hidden, at = step * s.batch + row;
+    clear_row(dgates + at * 4 * n, 4 * n);
+    const T *d = dy + at * n;
+    each_vector<V>(n, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
+  }
+  GP_FN void end(int64_t row, const W *dh, const W *dc) const {
+    copy_row(dh0 + row * s.hidden, dh, s.hidden);
+    copy_row(dc0 + row * s.hidden, dc, s.hidden);
+  }
+};
+
+// Inputs: dy dhn dcn weight h0 c0 y acts cells lengths?; outputs: dgates dweight dh0 dc0.
+Sequence backward_sequence(const gp_call *call) { return sequence_of(call, in(call, 6), 9, Attrs(call).flag()); }
+
+template <class T>
+WeightGradient lstm_weight(const gp_call *call, const Sequence &s) {
+  return weight_gradient(s, in(call, 0).dtype, sizeof(T), out(call, 0).data, 4 * s.hidden, in(call, 6), in(call, 4),
+                         out(call, 1));
+}
+
+// The weight's product runs when the tiles are done, in the same scratch.
+size_t lstm_backward_workspace(const gp_call *call) {
+  const Sequence s = backward_sequence(call);
+  const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
+  const size_t steps = wide * static_cast<size_t>(scratch_of(s, 4 * s.hidden, s.hidden, 4, 1, wide).total(s));
+  size_t product = 0;
+  GP_FLOATS(in(call, 0).dtype, T, { product = weight_gradient_workspace(lstm_weight<T>(call, s), s); });
+  return steps > product ? steps : product;
+}
+
+int32_t lstm_backward(gp_context *, const gp_kernel *, const gp_call *call) {
+  const Sequence s = backward_sequence(call);
+  GP_FLOATS(in(call, 0).dtype, T, {
+    using W = WideOf<T>;
+    const LstmBackward<T> cell{s,
+                               data<T>(in(call, 0)),
+                               data<T>(in(call, 1)),
+                               data<T>(in(call, 2)),
+                               data<T>(in(call, 5)),
+                               data<W>(in(call, 7)),
+                               data<W>(in(call, 8)),
+                               data<T>(out(call, 0)),
+                               data<T>(out(call, 2)),
+                               data<T>(out(call, 3))};
+    run_backward<4, T>(s, in(call, 3), static_cast<W *>(call->workspace), cell);
+    return run_weight_gradient(lstm_weight<T>(call, s), s, call->workspace, call->workspace_size);
+  });
+  return GP_OK;
+}
+
+}  // namespace
+
+GP_ROWS(lstm) = {
+    {"lstm", "gates weight h0 c0 lengths? -> y hn cn | acts cells ; reverse", kFloats, 0, 0, lstm_workspace, lstm},
+    {"lstm_backward", "dy dhn dcn weight h0 c0 y acts cells lengths? -> dgates dweight dh0 dc0 ; reverse", kFloats, 0,
+     0, lstm_backward_workspace, lstm_backward},
+    {},
+};
+
+}  // namespace gp::GP_ISA
