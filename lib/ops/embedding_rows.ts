@@ -1,5 +1,5 @@
 /** Gradients of tables as the rows that were used, and updates of those rows alone. */
-import type { DType } from '../tensor/dtype.js';
+import { isFloat, type DType } from '../tensor/dtype.js';
 import type { RowGradient } from '../tensor/row_gradient.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -27,6 +27,11 @@ export const embeddingRows = defineOp({
   dtypes: TABLE,
   receiver: false,
   infer: ({ dy, indices }) => {
+    if (isFloat(indices.dtype) || indices.dtype === 'bool' || !sameShape(dy.shape.slice(0, -1), indices.shape))
+      refuse(
+        'embedding_rows',
+        `dy must have a row for each integer index, got ${showShape(dy.shape)} for ${indices.dtype}${showShape(indices.shape)}`,
+      );
     const n = indices.shape.reduce((a, b) => a * b, 1);
     return {
       values: like(dy, { shape: [n, dy.shape[dy.shape.length - 1]!] }),
@@ -62,6 +67,15 @@ export const embeddingRows = defineOp({
   },
 });
 
+/** values [n, width] and ids i64 [n]. */
+function checkEntries(op: string, values: Meta, ids: Meta): void {
+  if (values.shape.length === 2 && ids.dtype === 'i64' && sameShape(ids.shape, values.shape.slice(0, 1))) return;
+  refuse(
+    op,
+    `values must be [n, width] and ids i64[n], got ${showShape(values.shape)} and ${ids.dtype}${showShape(ids.shape)}`,
+  );
+}
+
 /** [n, rows]: 1 where entry i is row r. */
 function hits(ids: Tensor, rows: number): Tensor {
   return ids.unsqueeze(1).eq(counting(rows, ids.device));
@@ -80,7 +94,11 @@ export const rowsToDense = defineOp({
   outputs: ['y'],
   dtypes: TABLE,
   receiver: false,
-  infer: ({ values }, { rows }) => ({ y: like(values, { shape: [rows, values.shape[1]!] }) }),
+  infer: ({ values, ids }, { rows }) => {
+    if (rows < 0) refuse('rows_to_dense', `rows must be >= 0, got ${String(rows)}`);
+    checkEntries('rows_to_dense', values, ids);
+    return { y: like(values, { shape: [rows, values.shape[1]!] }) };
+  },
   reference: ({ values, ids }, { rows }) => ({ y: hits(ids, rows).cast(values.dtype).t().matmul(values) }),
   gradient: { kind: 'none', because: 'rows are for optimizers; under createGraph the dense gradient is made instead' },
   *samples(s) {
@@ -93,6 +111,7 @@ export function denseRows(gradient: RowGradient): Tensor {
 }
 
 interface RowLists {
+  readonly lr: Meta;
   readonly params: readonly Meta[];
   readonly values: readonly Meta[];
   readonly ids: readonly Meta[];
@@ -100,12 +119,16 @@ interface RowLists {
 }
 
 function check(op: string, lists: RowLists, states: Readonly<Record<string, readonly Meta[]>>): void {
-  const { params, values, ids, steps } = lists;
+  const { params, values, ids, steps, lr } = lists;
+  if (lr.dtype !== 'f64' || lr.shape.length > 0)
+    refuse(op, `lr must be a 0-d f64 tensor, got ${lr.dtype}${showShape(lr.shape)}`);
+  if (steps.some((t) => t.dtype !== 'i64' || t.shape.length > 0)) refuse(op, 'steps must be 0-d i64 tensors');
   for (const list of [values, ids, steps, ...Object.values(states)])
     if (list.length !== params.length) refuse(op, 'every list must have one tensor per parameter');
   params.forEach((p, i) => {
-    const [v, at] = [values[i]!, ids[i]!];
-    if (p.shape.length !== 2 || v.dtype !== p.dtype || v.shape[1] !== p.shape[1] || at.shape[0] !== v.shape[0])
+    const v = values[i]!;
+    checkEntries(op, v, ids[i]!);
+    if (p.shape.length !== 2 || v.dtype !== p.dtype || v.shape[1] !== p.shape[1])
       refuse(op, `values[${String(i)}] must be rows of ${p.dtype}${showShape(p.shape)}, got ${showShape(v.shape)}`);
     for (const [name, list] of Object.entries(states)) {
       const t = list[i]!;

@@ -44,10 +44,17 @@ export const gruBackward = defineOp({
   outputs: ['dgates', 'dweight', 'dbias', 'dh0'],
   dtypes: r.FLOATS,
   receiver: false,
-  infer: ({ dy, weight, h0, y, lengths }) => {
+  infer: ({ dy, dhn, weight, h0, y, acts, lengths }) => {
     const [t = 0, b = 0, h = 0] = y.shape;
+    const { dtype } = dy;
     const dgates = like(dy, { shape: [t, b, 3 * h] });
     r.checkSequence('gru_backward', dgates, 3, { weight, h0 }, lengths);
+    r.checkSaved('gru_backward', {
+      dy: [dy, [t, b, h], dtype],
+      dhn: [dhn, [b, h], dtype],
+      y: [y, [t, b, h], dtype],
+      acts: [acts, [t, b, 4 * h], wideOf(dtype)],
+    });
     return { dgates, dweight: weight, dbias: like(dy, { shape: [3 * h] }), dh0: h0 };
   },
   reference: ({ dy, dhn, weight, h0, y, acts, lengths }, { reverse }) => {

@@ -36,8 +36,17 @@ export const lstmBackward = defineOp({
   outputs: ['dgates', 'dweight', 'dh0', 'dc0'],
   dtypes: r.FLOATS,
   receiver: false,
-  infer: ({ dy, weight, h0, c0, acts, lengths }) => {
-    r.checkSequence('lstm_backward', like(acts, { dtype: dy.dtype }), 4, { weight, h0, c0 }, lengths);
+  infer: ({ dy, dhn, dcn, weight, h0, c0, y, acts, cells, lengths }) => {
+    const { dtype } = dy;
+    const { t, b, h } = r.checkSequence('lstm_backward', like(acts, { dtype }), 4, { weight, h0, c0 }, lengths);
+    r.checkSaved('lstm_backward', {
+      dy: [dy, [t, b, h], dtype],
+      dhn: [dhn, [b, h], dtype],
+      dcn: [dcn, [b, h], dtype],
+      y: [y, [t, b, h], dtype],
+      acts: [acts, [t, b, 4 * h], wideOf(dtype)],
+      cells: [cells, [t, b, h], wideOf(dtype)],
+    });
     return { dgates: like(acts, { dtype: dy.dtype }), dweight: weight, dh0: h0, dc0: c0 };
   },
   reference: ({ dy, dhn, dcn, weight, h0, c0, y, acts, cells, lengths }, { reverse }) => {

@@ -45,6 +45,17 @@ export function checkSequence(
   return { t, b, h };
 }
 
+/** What backward is given besides: every tensor by name with the shape and dtype that it must have. */
+export function checkSaved(
+  op: string,
+  tensors: Readonly<Record<string, readonly [Meta, readonly number[], DType]>>,
+): void {
+  for (const [name, [meta, shape, dtype]] of Object.entries(tensors)) {
+    if (sameShape(meta.shape, shape) && meta.dtype === dtype) continue;
+    refuse(op, 'ERR_SHAPE', `${name} must be ${dtype}${showShape(shape)}, got ${meta.dtype}${showShape(meta.shape)}`);
+  }
+}
+
 /** The steps in the order in which the network sees them. */
 export function order(steps: number, reverse: boolean): number[] {
   const ascending = Array.from({ length: steps }, (_, i) => i);

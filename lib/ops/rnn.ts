@@ -43,8 +43,14 @@ export const rnnBackward = defineOp({
   outputs: ['dgates', 'dweight', 'dh0'],
   dtypes: r.FLOATS,
   receiver: false,
-  infer: ({ dy, weight, h0, y, lengths }) => {
-    r.checkSequence('rnn_backward', like(y, { dtype: dy.dtype }), 1, { weight, h0 }, lengths);
+  infer: ({ dy, dhn, weight, h0, y, lengths }) => {
+    const { dtype } = dy;
+    const { t, b, h } = r.checkSequence('rnn_backward', like(y, { dtype }), 1, { weight, h0 }, lengths);
+    r.checkSaved('rnn_backward', {
+      dy: [dy, [t, b, h], dtype],
+      dhn: [dhn, [b, h], dtype],
+      y: [y, [t, b, h], dtype],
+    });
     return { dgates: dy, dweight: weight, dh0: h0 };
   },
   reference: ({ dy, dhn, weight, h0, y, lengths }, { activation, reverse }) => {
