@@ -376,9 +376,6 @@ export interface GroupNormBackwardOptions {
   readonly wants?: number | undefined;
 }
 
-export interface HardshrinkOptions {
-  /** Default 0.5. */
-  readonly lambd?: number | undefined;
 export interface GruOptions {
   readonly bias?: Tensor | undefined;
   readonly lengths?: Tensor | undefined;
@@ -390,6 +387,11 @@ export interface GruBackwardOptions {
   readonly lengths?: Tensor | undefined;
   /** Default false. */
   readonly reverse?: boolean | undefined;
+}
+
+export interface HardshrinkOptions {
+  /** Default 0.5. */
+  readonly lambd?: number | undefined;
 }
 
 export interface HardtanhOptions {
