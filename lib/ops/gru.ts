@@ -53,7 +53,7 @@ export const gruBackward = defineOp({
       dy: [dy, [t, b, h], dtype],
       dhn: [dhn, [b, h], dtype],
       y: [y, [t, b, h], dtype],
-      acts: [acts, [t, b, 4 * h], wideOf(dtype)],
+      acts: [acts, [t, b, 4 * h], r.keptIn(acts, dtype)],
     });
     return { dgates, dweight: weight, dbias: like(dy, { shape: [3 * h] }), dh0: h0 };
   },

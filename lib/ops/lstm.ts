@@ -44,8 +44,8 @@ export const lstmBackward = defineOp({
       dhn: [dhn, [b, h], dtype],
       dcn: [dcn, [b, h], dtype],
       y: [y, [t, b, h], dtype],
-      acts: [acts, [t, b, 4 * h], wideOf(dtype)],
-      cells: [cells, [t, b, h], wideOf(dtype)],
+      acts: [acts, [t, b, 4 * h], r.keptIn(acts, dtype)],
+      cells: [cells, [t, b, h], r.keptIn(acts, dtype)],
     });
     return { dgates: like(acts, { dtype: dy.dtype }), dweight: weight, dh0: h0, dc0: c0 };
   },

@@ -5,6 +5,7 @@ import { sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Meta } from './define.js';
 import { stack } from './arrange.js';
+import { wideOf } from './reduction.js';
 
 export const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
@@ -54,6 +55,11 @@ export function checkSaved(
     if (sameShape(meta.shape, shape) && meta.dtype === dtype) continue;
     refuse(op, 'ERR_SHAPE', `${name} must be ${dtype}${showShape(shape)}, got ${meta.dtype}${showShape(meta.shape)}`);
   }
+}
+
+/** What forward keeps is wide; backward also takes it in the dtype of its gradients. */
+export function keptIn(kept: Meta, dtype: DType): DType {
+  return kept.dtype === dtype ? dtype : wideOf(dtype);
 }
 
 /** The steps in the order in which the network sees them. */

@@ -1,6 +1,6 @@
-// C = A · Bᵀ with a few rows, as generating text one token at a time asks for it: B (the weight) is read once, so memory
-// is the limit. Blocks of B are transposed in registers on the way; nothing is packed, and every element is the same
-// ascending-k chain as everywhere else.
+// C = A · Bᵀ with a few rows, as generating text one token at a time asks for it: B (the weight) is read once, so
+// memory is the limit. Blocks of B are transposed in registers on the way; nothing is packed, and every element is the
+// same ascending-k chain as everywhere else.
 #pragma once
 #include "plan.h"
 

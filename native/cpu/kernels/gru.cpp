@@ -69,21 +69,21 @@ int32_t gru(gp_context *, const gp_kernel *, const gp_call *call) {
   return GP_OK;
 }
 
-template <class T>
-struct GruBackward {
+template <class T, class A>
+struct GruBackward {  // A: the type of what forward kept
   using W = WideOf<T>;
   using V = Compute<T>;
   static constexpr int kExtra = 0;
   Sequence s;
   const T *dy, *dhn, *h0, *y;
-  const W *acts;
+  const A *acts;
   T *dgates, *dproducts, *dh0;
 
   GP_FN void begin(int64_t row, W *dh, W *) const { copy_row(dh, dhn + row * s.hidden, s.hidden); }
   // dn = dh (1 - z) n', dz = dh (h_before - n) z', dr = dn q r', dq = dn r; dh z goes on directly
   void back(int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
-    const W *a = acts + at * 4 * n;
+    const A *a = acts + at * 4 * n;
     const T *past = before < 0 ? h0 + row * n : y + (before * s.batch + row) * n, *d = dy + at * n;
     T *to = dgates + at * 3 * n, *product = dproducts + at * 3 * n;
     each_vector<V>(n, [&](int64_t j, int64_t k) {
@@ -153,26 +153,30 @@ void sum_rows(T *to, const T *x, int64_t rows, int64_t n) {
   });
 }
 
+template <class T, class A>
+int32_t backward(const gp_call *call, const Sequence &s) {
+  using W = WideOf<T>;
+  T *dproducts = static_cast<T *>(call->workspace);
+  const size_t kept = products_bytes<T>(s);
+  void *rest = static_cast<char *>(call->workspace) + kept;
+  const GruBackward<T, A> cell{s,
+                               data<T>(in(call, 0)),
+                               data<T>(in(call, 1)),
+                               data<T>(in(call, 3)),
+                               data<T>(in(call, 4)),
+                               data<A>(in(call, 5)),
+                               data<T>(out(call, 0)),
+                               dproducts,
+                               data<T>(out(call, 3))};
+  run_backward<3, T>(s, in(call, 2), static_cast<W *>(rest), cell);
+  sum_rows(data<T>(out(call, 2)), dproducts, s.steps * s.batch, 3 * s.hidden);
+  return run_weight_gradient(gru_weight<T>(call, s, dproducts), s, rest, call->workspace_size - kept);
+}
+
 int32_t gru_backward(gp_context *, const gp_kernel *, const gp_call *call) {
   const Sequence s = backward_sequence(call);
-  GP_FLOATS(in(call, 0).dtype, T, {
-    using W = WideOf<T>;
-    T *dproducts = static_cast<T *>(call->workspace);
-    const size_t kept = products_bytes<T>(s);
-    void *rest = static_cast<char *>(call->workspace) + kept;
-    const GruBackward<T> cell{s,
-                              data<T>(in(call, 0)),
-                              data<T>(in(call, 1)),
-                              data<T>(in(call, 3)),
-                              data<T>(in(call, 4)),
-                              data<W>(in(call, 5)),
-                              data<T>(out(call, 0)),
-                              dproducts,
-                              data<T>(out(call, 3))};
-    run_backward<3, T>(s, in(call, 2), static_cast<W *>(rest), cell);
-    sum_rows(data<T>(out(call, 2)), dproducts, s.steps * s.batch, 3 * s.hidden);
-    return run_weight_gradient(gru_weight<T>(call, s, dproducts), s, rest, call->workspace_size - kept);
-  });
+  const bool same = in(call, 5).dtype == in(call, 0).dtype;
+  GP_FLOATS(in(call, 0).dtype, T, { return same ? backward<T, T>(call, s) : backward<T, WideOf<T>>(call, s); });
   return GP_OK;
 }
 

@@ -79,14 +79,14 @@ int32_t lstm(gp_context *, const gp_kernel *, const gp_call *call) {
   return GP_OK;
 }
 
-template <class T>
-struct LstmBackward {
+template <class T, class A>
+struct LstmBackward {  // A: the type of what forward kept
   using W = WideOf<T>;
   using V = Compute<T>;
   static constexpr int kExtra = 1;
   Sequence s;
   const T *dy, *dhn, *dcn, *c0;
-  const W *acts, *cells;
+  const A *acts, *cells;
   T *dgates, *dh0, *dc0;
 
   GP_FN void begin(int64_t row, W *dh, W *dc) const {
@@ -96,8 +96,8 @@ struct LstmBackward {
   // dc = dc + dh o (1 - tanh(c)^2); di = dc g i', df = dc c_before f', dg = dc i g', do = dh tanh(c) o'
   void back(int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *dc) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
-    const W *a = acts + at * 4 * n, *cell = cells + at * n;
-    const W *past = before < 0 ? nullptr : cells + (before * s.batch + row) * n;
+    const A *a = acts + at * 4 * n, *cell = cells + at * n;
+    const A *past = before < 0 ? nullptr : cells + (before * s.batch + row) * n;
     const T *start = c0 + row * n, *d = dy + at * n;
     T *to = dgates + at * 4 * n;
     each_vector<V>(n, [&](int64_t j, int64_t k) {
@@ -151,23 +151,27 @@ size_t lstm_backward_workspace(const gp_call *call) {
   return steps > product ? steps : product;
 }
 
+template <class T, class A>
+int32_t backward(const gp_call *call, const Sequence &s) {
+  using W = WideOf<T>;
+  const LstmBackward<T, A> cell{s,
+                                data<T>(in(call, 0)),
+                                data<T>(in(call, 1)),
+                                data<T>(in(call, 2)),
+                                data<T>(in(call, 5)),
+                                data<A>(in(call, 7)),
+                                data<A>(in(call, 8)),
+                                data<T>(out(call, 0)),
+                                data<T>(out(call, 2)),
+                                data<T>(out(call, 3))};
+  run_backward<4, T>(s, in(call, 3), static_cast<W *>(call->workspace), cell);
+  return run_weight_gradient(lstm_weight<T>(call, s), s, call->workspace, call->workspace_size);
+}
+
 int32_t lstm_backward(gp_context *, const gp_kernel *, const gp_call *call) {
   const Sequence s = backward_sequence(call);
-  GP_FLOATS(in(call, 0).dtype, T, {
-    using W = WideOf<T>;
-    const LstmBackward<T> cell{s,
-                               data<T>(in(call, 0)),
-                               data<T>(in(call, 1)),
-                               data<T>(in(call, 2)),
-                               data<T>(in(call, 5)),
-                               data<W>(in(call, 7)),
-                               data<W>(in(call, 8)),
-                               data<T>(out(call, 0)),
-                               data<T>(out(call, 2)),
-                               data<T>(out(call, 3))};
-    run_backward<4, T>(s, in(call, 3), static_cast<W *>(call->workspace), cell);
-    return run_weight_gradient(lstm_weight<T>(call, s), s, call->workspace, call->workspace_size);
-  });
+  const bool same = in(call, 7).dtype == in(call, 0).dtype;
+  GP_FLOATS(in(call, 0).dtype, T, { return same ? backward<T, T>(call, s) : backward<T, WideOf<T>>(call, s); });
   return GP_OK;
 }
 
