@@ -1,5 +1,5 @@
-// Gathers the kernel files named in native/sources.json for one instruction set: the build writes kernels.inc, X(word) per
-// file; a file's rows are <word>_rows in gp::GP_ISA.
+// Gathers the kernel files named in native/sources.json for one instruction set: the build writes kernels.inc, X(word)
+// per file; a file's rows are <word>_rows in gp::GP_ISA.
 #include "backend.h"
 
 namespace gp::GP_ISA {
