@@ -1,7 +1,7 @@
 /** Rearranging and small products: short compositions of ops, with PyTorch's names. */
 import { GradproofError, shown } from '../errors.js';
 import { checkDType, DTYPES } from '../tensor/dtype.js';
-import { contiguousStrides, normalizeAxes, normalizeAxis, showShape, type Shape } from '../tensor/shape.js';
+import { contiguousStrides, normalizeAxes, normalizeAxis, numel, showShape, type Shape } from '../tensor/shape.js';
 import { checkComputed, checkPieces } from '../tensor/limits.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { openDevice } from '../native/runtime.js';
@@ -125,7 +125,9 @@ export function repeat(x: Tensor, repeats: readonly number[]): Tensor {
   repeats.forEach((count, axis) => {
     if (count === 1) return;
     const { shape } = y;
-    const wide = expand(y.unsqueeze(axis), [...shape.slice(0, axis), count, ...shape.slice(axis)]);
+    // Three axes, so that a tensor of the highest rank has room for the new one.
+    const [before, after] = [numel(shape.slice(0, axis)), numel(shape.slice(axis))];
+    const wide = expand(reshape(y, [before, 1, after]), [before, count, after]);
     y = reshape(
       wide,
       shape.map((n, i) => (i === axis ? n * count : n)),

@@ -30,6 +30,9 @@ export type Dims<N extends number, R extends number[] = []> = number extends N
     ? R
     : Dims<N, [...R, number]>;
 
+/** What a call to a kernel has room for (GP_MAX_DIMS in native/include/backend.h). */
+const MOST_AXES = 8;
+
 export type TensorHook = (gradient: Tensor) => Tensor | undefined;
 
 const BRAND = Symbol.for('gradproof.tensor');
@@ -63,6 +66,11 @@ export class Tensor {
     dtype: DType,
     meta: Meta | null = null,
   ) {
+    if (shape.length > MOST_AXES) {
+      throw new GradproofError('ERR_SHAPE', `a tensor has at most 8 axes, got ${showShape(shape)}`, {
+        hint: 'Merge axes with reshape first.',
+      });
+    }
     this.storage = storage;
     this.shape = shape;
     this.stride = stride;

@@ -84,6 +84,22 @@ describe('shapes', () => {
   });
 });
 
+describe('tensors of many axes', () => {
+  const most = gp.arange(6).reshape([1, 1, 1, 2, 1, 1, 1, 3]);
+
+  it('are laid side by side up to the highest rank', () => {
+    expect(most.tile([2, 1, 1, 1, 1, 1, 1, 2]).flatten().toArray()).toEqual([
+      ...[0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5],
+      ...[0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5],
+    ]);
+  });
+
+  it('beyond 8 axes are refused where they would be made', () => {
+    expect(codeOf(() => most.unsqueeze(0))).toBe('ERR_SHAPE');
+    expect(codeOf(() => gp.kron(gp.ones([1, 1, 1, 1, 2]), gp.ones([2])))).toBe('ERR_SHAPE');
+  });
+});
+
 describe('integers', () => {
   it('are not written with fractions, neither by an operand nor by alpha', () => {
     expect(codeOf(() => whole.clone().add_(tensor([0.5, 1, 1, 1])))).toBe('ERR_DTYPE');
@@ -103,8 +119,9 @@ describe('integers', () => {
     expect(large.toArray()).toEqual([25_010_001, 9]);
   });
 
-  it('have whole bounds', () => {
-    expect(codeOf(() => whole.clamp(-2.5, 3))).toBe('ERR_VALUE');
+  it('become floats between fractional bounds, as in PyTorch', () => {
+    expect(whole.clamp(-2.5, 3.5).dtype).toBe('f32');
+    expect(whole.clamp(-1.5, 3).toArray()).toEqual([3, -1.5, 3, 0]);
     expect(whole.clamp(-2, Infinity).toArray()).toEqual([7, -2, 3, 0]);
     expect(codeOf(() => x.clamp())).toBe('ERR_ARGUMENT');
   });

@@ -52,8 +52,17 @@ describe('headers that lie', () => {
   });
 });
 
+interface SavedState {
+  config: unknown;
+  readonly parts: { readonly optimizer: Record<string, unknown> };
+}
+
+function isSavedState(value: unknown): value is SavedState {
+  return typeof value === 'object' && value !== null && 'config' in value && 'parts' in value;
+}
+
 describe('a checkpoint whose state.json was changed', () => {
-  const changes: [string, (state: { config: unknown; parts: { optimizer: Record<string, unknown> } }) => void][] = [
+  const changes: [string, (state: SavedState) => void][] = [
     ['names a tensor that is a method of every object', (s) => (s.config = { $tensor: 'toString' })],
     ['has a group that is null', (s) => (s.parts.optimizer['groups'] = [null])],
     ['has a group without hyper-parameters', (s) => (s.parts.optimizer['groups'] = [{ params: [], hyper: null }])],
@@ -66,7 +75,8 @@ describe('a checkpoint whose state.json was changed', () => {
     const path = join(folder, 'ck');
     await gp.io.saveCheckpoint(path, { model, optimizer, step: 1 });
     const file = join(path, 'state.json');
-    const state: Parameters<typeof change>[0] = JSON.parse(readFileSync(file, 'utf8'));
+    const state: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (!isSavedState(state)) throw new Error('not what a checkpoint holds');
     change(state);
     writeFileSync(file, JSON.stringify(state));
     gp.noGrad(() => model.weight.fill_(5));
