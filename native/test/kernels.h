@@ -108,19 +108,19 @@ struct Tensor {
   }
 };
 
-// Finds the row, checks that it is unique, and runs it; every input and output has count 1.
+// Finds the row, checks that it is unique, and runs it; every input and output has count 1. An op's rows may share its
+// dtypes out among them: then the first input's chooses.
 inline int run(const Isa &isa, const char *op, const std::vector<gp_view> &inputs, const std::vector<gp_view> &outputs,
                const std::vector<double> &attrs = {}, gp_status *status = nullptr) {
-  const gp_kernel *row = nullptr;
-  int found = 0;
+  std::vector<const gp_kernel *> rows;
   for (const gp_kernel *const *t = isa.table; *t != nullptr; t++)
     for (const gp_kernel *k = *t; k->op != nullptr; k++)
-      if (std::strcmp(k->op, op) == 0) {
-        row = k;
-        found++;
-      }
-  if (found != 1) {
-    std::printf("%s: %d rows for %s\n", isa.name.c_str(), found, op);
+      if (std::strcmp(k->op, op) == 0) rows.push_back(k);
+  const uint32_t dtype = 1u << (inputs.empty() ? outputs : inputs)[0].dtype;
+  if (rows.size() > 1) std::erase_if(rows, [dtype](const gp_kernel *k) { return (k->dtypes & dtype) == 0; });
+  const gp_kernel *row = rows.empty() ? nullptr : rows[0];
+  if (rows.size() != 1) {
+    std::printf("%s: %zu rows for %s\n", isa.name.c_str(), rows.size(), op);
     std::exit(1);
   }
   std::vector<int32_t> first(16), count(16, 1);

@@ -153,7 +153,7 @@ void special_values(const Isa &isa) {
       {"floor", -0.5, -1},
       {"ceil", -0.5, -0.0},
       {"trunc", -1.9, -1},
-      {"sign", nan, nan},
+      {"sign", nan, 0},  // as in PyTorch
       {"sign", -3, -1},
       {"sign", 0, 0},
       {"abs", -0.0, 0},
