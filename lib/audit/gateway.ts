@@ -5,7 +5,7 @@
  */
 import { runningModules, type Module } from '../nn/module.js';
 import type { Attributes, Inputs, OpRecord } from '../ops/define.js';
-import { state, type Perform } from '../ops/state.js';
+import { passTo, state } from '../ops/state.js';
 
 export interface Site {
   /** Position among the calls of the run. */
@@ -82,19 +82,15 @@ function raw<T>(hook: () => T): T {
 export function withHooks<T>(model: Module | undefined, hooks: Hooks, body: () => T): T {
   const numbering = new Numbering(model);
   const outer = state.interceptor;
+  const pass = passTo(outer);
   let inside = false;
   state.interceptor = (op, inputs, attrs, device, perform) => {
-    const next: Perform =
-      outer === null
-        ? perform
-        : (innerOp, innerInputs, innerAttrs, innerDevice) =>
-            outer(innerOp, innerInputs, innerAttrs, innerDevice, perform);
-    if (inside) return next(op, inputs, attrs, device);
+    if (inside) return pass(op, inputs, attrs, device, perform);
     inside = true;
     try {
       const site = numbering.site(op);
       const given = raw(() => hooks.before?.(site, inputs, attrs)) ?? { inputs, attrs };
-      const outputs = next(op, given.inputs, given.attrs, device);
+      const outputs = pass(op, given.inputs, given.attrs, device, perform);
       return raw(() => hooks.after?.(site, given, outputs)) ?? outputs;
     } finally {
       inside = false;

@@ -14,6 +14,7 @@ import type { Module } from '../nn/module.js';
 import type { Attributes, Inputs, OpRecord, Slot } from '../ops/define.js';
 import { getRngState, setRngState } from '../ops/generator.js';
 import { dispatch } from '../ops/dispatch.js';
+import { mapSlot } from '../ops/slot.js';
 import { state, type Recorder } from '../ops/state.js';
 import { isDType, isFloat } from '../tensor/dtype.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
@@ -126,9 +127,7 @@ class Twins implements Recorder {
   }
 
   slots(inputs: Inputs): Slot[] {
-    return inputs.map((slot) =>
-      slot === undefined ? undefined : slot instanceof Tensor ? this.of(slot) : slot.map((t) => this.of(t)),
-    );
+    return inputs.map((slot) => mapSlot(slot, (t) => this.of(t)));
   }
 
   pair(outputs: Inputs, twins: Inputs): void {

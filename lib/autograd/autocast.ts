@@ -3,11 +3,12 @@
  * sums, losses and functions that lose digits in f32; everything else in the dtype that comes in.
  */
 import { GradproofError } from '../errors.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../ops/define.js';
+import type { OpRecord } from '../ops/define.js';
 import { needFunction } from '../ops/options.js';
-import { state, type Interceptor, type LowPrecision, type Perform } from '../ops/state.js';
+import { mapSlot } from '../ops/slot.js';
+import { passTo, state, type Interceptor, type LowPrecision } from '../ops/state.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { scoped, type ModeGuard, type Synchronous } from './modes.js';
 
 /** Ops that are computed in the low precision: products, where half a type means twice the speed. */
@@ -61,24 +62,20 @@ function precisionOf(op: OpRecord, low: DType): DType | undefined {
 }
 
 /** f64 was asked for on purpose and stays. */
-function cast(slot: Slot, dtype: DType): Slot {
-  if (slot instanceof Tensor) {
-    return isFloat(slot.dtype) && slot.dtype !== 'f64' && slot.dtype !== dtype ? slot.to(dtype) : slot;
-  }
-  return slot?.map((t) => (isFloat(t.dtype) && t.dtype !== 'f64' && t.dtype !== dtype ? t.to(dtype) : t));
+function cast(t: Tensor, dtype: DType): Tensor {
+  return isFloat(t.dtype) && t.dtype !== 'f64' && t.dtype !== dtype ? t.to(dtype) : t;
 }
 
 /** Casts the operands, as calls of their own with gradients of their own, and lets the op pass. */
 function interceptor(outer: Interceptor | null): Interceptor {
-  const pass = (op: OpRecord, inputs: Inputs, attrs: Attributes, device: string | undefined, perform: Perform) =>
-    outer === null ? perform(op, inputs, attrs, device) : outer(op, inputs, attrs, device, perform);
+  const pass = passTo(outer);
   return (op, inputs, attrs, device, perform) => {
     const low = state.autocast;
     const dtype = low === null ? undefined : precisionOf(op, low);
     if (dtype === undefined) return pass(op, inputs, attrs, device, perform);
     state.autocast = null;
     try {
-      const operands = inputs.map((slot) => cast(slot, dtype));
+      const operands = inputs.map((slot) => mapSlot(slot, (t) => cast(t, dtype)));
       return pass(op, operands, attrs, device, perform);
     } finally {
       state.autocast = low;

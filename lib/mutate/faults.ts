@@ -1,4 +1,5 @@
 /** The faults themselves: what each does to one call. */
+import { mapSlot } from '../ops/slot.js';
 import type { Given } from '../audit/gateway.js';
 import { valuesOf } from '../audit/measure.js';
 import { constant } from '../ops/constants.js';
@@ -126,7 +127,7 @@ export function severInput(site: string, input: number): Injection {
 export function mapFlat(inputs: Inputs, at: number, make: (t: Tensor) => Tensor): Inputs {
   let flat = 0;
   const one = (t: Tensor): Tensor => (flat++ === at ? make(t) : t);
-  return inputs.map((slot) => (slot === undefined ? undefined : slot instanceof Tensor ? one(slot) : slot.map(one)));
+  return inputs.map((slot) => mapSlot(slot, one));
 }
 
 function mapInput(site: string, input: number, make: (t: Tensor, given: Given) => Tensor): Injection {

@@ -12,6 +12,7 @@ import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot, View } from '.
 import { apart, checkFits, checkInPlace, checkWhole } from './in_place.js';
 import { findRow, launch } from './launch.js';
 import { generatorState } from './generator.js';
+import { mapSlot } from './slot.js';
 import { state } from './state.js';
 
 /** Notes a differentiable call on the tape (autograd/tape.ts registers itself: dispatch never imports it). */
@@ -100,7 +101,7 @@ function followDevice(inputs: Inputs): Inputs {
     t.storage.constant !== undefined && device !== undefined && t.storage.device !== device
       ? constant(t.storage.constant, t.dtype, device)
       : t;
-  return inputs.map((input) => (input instanceof Tensor ? move(input) : input?.map(move)));
+  return inputs.map((input) => mapSlot(input, move));
 }
 
 /** Elementwise ops promote: each operand is cast to the common dtype, through the gateway, so the cast has a gradient. */
@@ -143,9 +144,7 @@ function unify(op: OpRecord, inputs: Inputs): Inputs {
   const dtype = resultType(operands);
   if (operands.every((t) => t.dtype === dtype)) return inputs;
   const fit = (t: Tensor): Tensor => (t.dtype === dtype ? t : one(castOp, t, { dtype }));
-  return inputs.map((input, i) =>
-    !op.promotes.includes(i) ? input : input instanceof Tensor ? fit(input) : input?.map(fit),
-  );
+  return inputs.map((input, i) => (op.promotes.includes(i) ? mapSlot(input, fit) : input));
 }
 
 function refused(op: OpRecord): GradproofError {

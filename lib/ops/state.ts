@@ -40,6 +40,11 @@ export type Interceptor = (
   perform: Perform,
 ) => Inputs;
 
+/** How an interceptor lets a call pass: to the one that stood there before it, or to the gateway itself. */
+export function passTo(outer: Interceptor | null): Interceptor {
+  return outer ?? ((op, inputs, attrs, device, perform) => perform(op, inputs, attrs, device));
+}
+
 /** One kernel call as the gateway made it. */
 export interface Launch {
   readonly op: OpRecord;

@@ -5,6 +5,7 @@ import { dispatch } from '../../lib/ops/dispatch.js';
 import '../../lib/index.js';
 import { allOps } from '../../lib/ops/registry.js';
 import { Sampler } from '../../lib/ops/samples.js';
+import { mapSlot } from '../../lib/ops/slot.js';
 import { setRngState } from '../../lib/ops/generator.js';
 import { openDevice } from '../../lib/native/runtime.js';
 import { isFloat, type DType } from '../../lib/tensor/dtype.js';
@@ -45,9 +46,7 @@ export function run(op: OpRecord, { inputs, attrs }: Trial): Inputs {
   return dispatch(op, inputs, parseCall.attributes(op, attrs), undefined);
 }
 
-export function map(slot: Slot, change: (t: Tensor) => Tensor): Slot {
-  return slot instanceof Tensor ? change(slot) : slot?.map(change);
-}
+export { mapSlot };
 
 export function flat(slots: Inputs): Tensor[] {
   return slots.flatMap((slot) => (slot instanceof Tensor ? [slot] : (slot ?? [])));
@@ -56,7 +55,7 @@ export function flat(slots: Inputs): Tensor[] {
 /** The inputs with other tensors in the places of `flat(inputs)`. */
 export function refill(inputs: Inputs, tensors: readonly Tensor[]): Inputs {
   let next = 0;
-  return inputs.map((slot) => map(slot, () => tensors[next++]!));
+  return inputs.map((slot) => mapSlot(slot, () => tensors[next++]!));
 }
 
 export function values(t: Tensor): Float64Array {
@@ -72,10 +71,10 @@ export function bits(slots: Inputs): string[] {
 }
 
 export function toFloat(slot: Slot, dtype: DType): Slot {
-  return map(slot, (t) => (isFloat(t.dtype) ? t.to(dtype) : t));
+  return mapSlot(slot, (t) => (isFloat(t.dtype) ? t.to(dtype) : t));
 }
 
 /** Copies, so that ops that write do not write into the sample. */
 export function cloned({ inputs, attrs }: Trial): Trial {
-  return { attrs, inputs: inputs.map((slot) => map(slot, (t) => t.clone())) };
+  return { attrs, inputs: inputs.map((slot) => mapSlot(slot, (t) => t.clone())) };
 }

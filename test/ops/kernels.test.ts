@@ -5,7 +5,7 @@ import type { Inputs, OpRecord, Slot } from '../../lib/ops/define.js';
 import { KernelFlag } from '../../lib/native/addon.js';
 import { addon } from '../../lib/native/runtime.js';
 import { DTYPES, isFloat, type DType } from '../../lib/tensor/dtype.js';
-import { bits, cloned, cpu, flat, map, ops, run, toFloat, trials, values, type Trial } from './harness.js';
+import { bits, cloned, cpu, flat, mapSlot, ops, run, toFloat, trials, values, type Trial } from './harness.js';
 
 const FLOATS: readonly DType[] = ['f64', 'f32', 'f16', 'bf16'];
 
@@ -95,7 +95,7 @@ describe('a strided or sliced input gives the same bits as its contiguous copy',
         for (const change of [reversed, sliced]) {
           const other = {
             ...trial,
-            inputs: trial.inputs.map((slot, i) => map(slot, fixed(op, i) ? (t) => t.clone() : change)),
+            inputs: trial.inputs.map((slot, i) => mapSlot(slot, fixed(op, i) ? (t) => t.clone() : change)),
           };
           expect(bits([...noGrad(() => run(op, other)), ...other.inputs])).toEqual(expected);
         }
@@ -132,7 +132,7 @@ describe('a size of 0 is computed or refused with a typed error', () => {
         for (const size of sizes) {
           const shrink = (t: Tensor): Tensor =>
             t.shape.reduce((y, n, axis) => (n === size ? y.narrow(axis, 0, 0) : y), t).contiguous();
-          const inputs = trial.inputs.map((slot, i) => (i === op.rng ? slot : map(slot, shrink)));
+          const inputs = trial.inputs.map((slot, i) => (i === op.rng ? slot : mapSlot(slot, shrink)));
           tried++;
           try {
             for (const t of flat(noGrad(() => run(op, { ...trial, inputs })))) expect(values(t).length).toBe(t.numel);

@@ -31,8 +31,9 @@ function isList(slot: Operand | readonly Operand[] | undefined): slot is readonl
   return Array.isArray(slot);
 }
 
-export function operandsOf(call: Call): Operand[] {
-  return call.operands.flatMap((slot) => (slot === undefined ? [] : isList(slot) ? slot : [slot]));
+/** The tensors of a call, those of lists among them. */
+export function flat(operands: Call['operands']): Operand[] {
+  return operands.flatMap((slot) => slot ?? []);
 }
 
 /** Number of axes of one sample. */
@@ -45,29 +46,29 @@ export function whole({ value, batched }: Operand, size: number): Tensor {
   return batched ? value : expand(value, [size, ...value.shape]);
 }
 
+function inputsOf({ operands }: Call, change: (operand: Operand) => Tensor): Inputs {
+  return operands.map((slot) => (isList(slot) ? slot.map(change) : slot === undefined ? undefined : change(slot)));
+}
+
 function values(call: Call): Inputs {
-  return call.operands.map((slot) => (isList(slot) ? slot.map(({ value }) => value) : slot?.value));
+  return inputsOf(call, ({ value }) => value);
 }
 
 /** Elementwise: axes of size 1 behind the samples' axis, so that shorter samples broadcast as they do alone. */
 const pointwise: Rule = (call) => {
-  const most = Math.max(...operandsOf(call).map(rank));
+  const most = Math.max(...flat(call.operands).map(rank));
   const lift = (operand: Operand): Tensor => {
     const { value, batched } = operand;
     const missing = most - rank(operand);
     if (!batched || missing === 0) return value;
     return reshape(value, [call.size, ...new Array<number>(missing).fill(1), ...value.shape.slice(1)]);
   };
-  return call.run(
-    call.operands.map((slot) => (isList(slot) ? slot.map(lift) : slot === undefined ? undefined : lift(slot))),
-    call.attrs,
-  );
+  return call.run(inputsOf(call, lift), call.attrs);
 };
 
 /** The op leaves leading axes alone; only its first input may be batched. */
 const leading: Rule = (call) => {
-  const rest = call.operands.slice(1).flatMap((slot) => slot ?? []);
-  return rest.some(({ batched }) => batched) ? undefined : call.run(values(call), call.attrs);
+  return flat(call.operands.slice(1)).some(({ batched }) => batched) ? undefined : call.run(values(call), call.attrs);
 };
 
 function isNumbers(value: unknown): value is readonly number[] {
@@ -104,14 +105,13 @@ const position: Rule = (call) => {
 
 /** Inputs of equal rank that share an axis: all get the samples' axis. */
 const aligned: Rule = (call) => {
-  const all = operandsOf(call);
+  const all = flat(call.operands);
   const axes = rank(all[0]!);
   if (all.some((operand) => rank(operand) !== axes)) return undefined;
   const attrs = shifted(call, ['dim'], axes);
   if (attrs === undefined) return undefined;
-  const lift = (operand: Operand): Tensor => whole(operand, call.size);
   return call.run(
-    call.operands.map((slot) => (isList(slot) ? slot.map(lift) : slot === undefined ? undefined : lift(slot))),
+    inputsOf(call, (operand) => whole(operand, call.size)),
     attrs,
   );
 };
@@ -120,15 +120,14 @@ const aligned: Rule = (call) => {
 function merged(inputs: number, axes: number): Rule {
   return (call) => {
     const lead = call.operands.slice(0, inputs);
-    const rest = call.operands.slice(inputs).flatMap((slot) => slot ?? []);
-    if (rest.length > 0 && rest.some(({ batched }) => batched)) return undefined;
-    const flat: Tensor[] = [];
+    if (flat(call.operands.slice(inputs)).some(({ batched }) => batched)) return undefined;
+    const rows: Tensor[] = [];
     for (const slot of lead) {
       if (slot === undefined || isList(slot) || rank(slot) !== axes) return undefined;
       const all = whole(slot, call.size);
-      flat.push(reshape(all, [call.size * all.shape[1]!, ...all.shape.slice(2)]));
+      rows.push(reshape(all, [call.size * all.shape[1]!, ...all.shape.slice(2)]));
     }
-    const outputs = call.run([...flat, ...values(call).slice(inputs)], call.attrs);
+    const outputs = call.run([...rows, ...values(call).slice(inputs)], call.attrs);
     return outputs.map((slot) =>
       slot instanceof Tensor ? reshape(slot, [call.size, slot.shape[0]! / call.size, ...slot.shape.slice(1)]) : slot,
     );
@@ -226,9 +225,7 @@ export function oneByOne(call: Call, before: (index: number) => void): Inputs {
   const results: Inputs[] = [];
   for (let i = 0; i < call.size; i++) {
     before(i);
-    const inputs = call.operands.map((slot): Slot =>
-      slot === undefined ? undefined : isList(slot) ? slot.map((o) => sampleOf(o, i)) : sampleOf(slot, i),
-    );
+    const inputs = inputsOf(call, (operand) => sampleOf(operand, i));
     results.push(call.run(inputs, call.attrs));
   }
   return results[0]!.map((first, k): Slot => {

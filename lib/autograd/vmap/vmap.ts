@@ -1,18 +1,18 @@
 /** Vectorised maps: a function of one sample, called once, works on a batch of them. */
 import { GradproofError } from '../../errors.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../../ops/define.js';
+import type { Inputs, Slot } from '../../ops/define.js';
 import { getRngState, setRngState } from '../../ops/generator.js';
 import { checkOptions, needFunction } from '../../ops/options.js';
-import { state, type Interceptor, type Perform } from '../../ops/state.js';
+import { mapSlot } from '../../ops/slot.js';
+import { passTo, state, type Interceptor } from '../../ops/state.js';
 import { dispatch } from '../../ops/dispatch.js';
 import { onesLike } from '../../ops/create.js';
-import { expand } from '../../ops/view.js';
 import { normalizeAxis, showShape } from '../../tensor/shape.js';
-import { isTensor, Tensor } from '../../tensor/tensor.js';
+import { isTensor, type Tensor } from '../../tensor/tensor.js';
 import { grad, type BackwardOptions } from '../engine.js';
 import { scoped } from '../modes.js';
 import { Batched, Level } from './batched.js';
-import { atOnce, oneByOne, operandsOf, type Call, type Operand } from './rules.js';
+import { atOnce, flat, oneByOne, whole, type Call, type Operand } from './rules.js';
 
 export interface VmapOptions {
   /** The axis of each argument that counts the samples; null: the same for all samples. One for all, or a list. Default 0. */
@@ -36,25 +36,11 @@ function operand(t: Tensor, level: Level): Operand {
 }
 
 function interceptor(level: Level, outer: Interceptor | null, randomness: 'error' | 'same' | 'different'): Interceptor {
-  const below = (op: OpRecord, inputs: Inputs, attrs: Attributes, device: string | undefined, perform: Perform) =>
-    outer === null ? perform(op, inputs, attrs, device) : outer(op, inputs, attrs, device, perform);
+  const below = passTo(outer);
+  const lift = (slot: Slot): Slot => mapSlot(slot, (t) => new Batched(t, level));
   return (op, inputs, attrs, device, perform) => {
-    const operands = inputs.map((slot) =>
-      slot === undefined
-        ? undefined
-        : slot instanceof Tensor
-          ? operand(slot, level)
-          : slot.map((t) => operand(t, level)),
-    );
-    const here = state.interceptor;
-    const call = (canonical: Attributes): Call => ({
-      op,
-      operands,
-      attrs: canonical,
-      size: level.size,
-      run: (given, changed) => dispatch(op, given, changed, device),
-    });
-    const any = operandsOf(call(attrs)).some(({ batched }) => batched);
+    const operands = inputs.map((slot) => mapSlot(slot, (t) => operand(t, level)));
+    const any = flat(operands).some(({ batched }) => batched);
     if (op.rng >= 0 && randomness === 'error') {
       throw levelError(
         `'${op.name}' draws random numbers: shall all samples get the same, or each its own?`,
@@ -64,21 +50,21 @@ function interceptor(level: Level, outer: Interceptor | null, randomness: 'error
     if (!any && (op.rng < 0 || randomness === 'same')) return below(op, inputs, attrs, device, perform);
     const named = Object.fromEntries(op.inputs.map(({ name }, i) => [name, inputs[i]]));
     const canonical = op.canonical === undefined ? attrs : op.canonical(attrs, named);
-    const complete = call(canonical);
-    const lift = (slot: Slot): Slot =>
-      slot === undefined
-        ? undefined
-        : slot instanceof Tensor
-          ? new Batched(slot, level)
-          : slot.map((t) => new Batched(t, level));
+    const call: Call = {
+      op,
+      operands,
+      attrs: canonical,
+      size: level.size,
+      run: (given, changed) => dispatch(op, given, changed, device),
+    };
+    const here = state.interceptor;
     state.interceptor = outer;
     try {
-      if (op.rng >= 0) return oneByOne(complete, drawing(operands, device, randomness)).map(lift);
-      if (op.mutates.length > 0) return written(complete, inputs);
-      const outputs = atOnce(complete);
+      if (op.rng >= 0) return oneByOne(call, drawing(operands, device, randomness)).map(lift);
+      if (op.mutates.length > 0) return written(call, inputs);
+      const outputs = atOnce(call);
       if (outputs !== undefined) return outputs.map(lift);
-      if (op.reference === undefined || op.gradient.kind === 'none')
-        return oneByOne(complete, () => undefined).map(lift);
+      if (op.reference === undefined || op.gradient.kind === 'none') return oneByOne(call, () => undefined).map(lift);
     } finally {
       state.interceptor = here;
     }
@@ -93,9 +79,8 @@ function drawing(
   device: string | undefined,
   randomness: 'error' | 'same' | 'different',
 ): (index: number) => void {
-  const first = operands.flatMap((slot) => slot ?? [])[0];
-  const name = first?.value.device ?? device ?? state.device;
   if (randomness !== 'same') return () => undefined;
+  const name = flat(operands)[0]?.value.device ?? device ?? state.device;
   const start = getRngState(name);
   return () => {
     setRngState(start, name);
@@ -125,8 +110,7 @@ export function depth(): number {
 /** The tensor at the innermost level: batched, the same values for every sample if it was not. */
 export function batchedAt(t: Tensor, at: number): { readonly value: Tensor; readonly wrap: (inner: Tensor) => Tensor } {
   const level = levels[at - 1]!;
-  const value = t instanceof Batched && t.level === level ? t.value : expand(t, [level.size, ...t.shape]);
-  return { value, wrap: (inner) => new Batched(inner, level) };
+  return { value: whole(operand(t, level), level.size), wrap: (inner) => new Batched(inner, level) };
 }
 
 /**
@@ -252,8 +236,7 @@ export function vmap(
     const answer: Answer = scoped('vmap', enter, () => f(...arguments_));
     const out = (t: unknown): Tensor => {
       if (!isTensor(t)) throw levelError('the function must return tensors');
-      const all = t instanceof Batched && t.level === level ? t.value : expand(t, [level.size, ...t.shape]);
-      return movedTo(all, outDims);
+      return movedTo(whole(operand(t, level), level.size), outDims);
     };
     if (isTensor(answer)) return out(answer);
     if (Array.isArray(answer)) return answer.map(out);
