@@ -7,7 +7,7 @@ export type { HostData } from './tensor/host.js';
 export { collect, memory, type MemoryReport } from './native/memory.js';
 export * from './ops/face.js';
 export { rand, zeros, ones, zerosLike, onesLike, arange, type CreateOptions } from './ops/create.js';
-export { manualSeed, getRngState, setRngState } from './ops/generator.js';
+export { manualSeed, getRngState, setRngState } from './ops/gateway/generator.js';
 export { matmul } from './ops/matmul.js';
 export { gather, scatter, scatterAdd, takeAlongDim } from './ops/gather.js';
 export { indexAdd, indexCopy, indexSelect } from './ops/index_select.js';
@@ -64,7 +64,7 @@ export { rope, ropeTables, type RopeOptions, type RopeTableOptions } from './ops
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js';
 export { reshape, transpose } from './ops/view.js';
 export { tensor, type TensorOptions } from './ops/methods.js';
-export { defineOp, like } from './ops/define.js';
+export { defineOp, like } from './ops/gateway/define.js';
 export * from './autograd/index.js';
 export * as nn from './nn/index.js';
 export * as optim from './optim/index.js';

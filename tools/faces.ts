@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as ops from '../lib/ops/index.js';
-import type { OpRecord } from '../lib/ops/define.js';
-import { camelCase } from '../lib/ops/registry.js';
+import type { OpRecord } from '../lib/ops/gateway/define.js';
+import { camelCase } from '../lib/ops/gateway/registry.js';
 
 const target = fileURLToPath(new URL('../lib/ops/face.ts', import.meta.url));
 

@@ -1,10 +1,10 @@
 /** Gradient checks of declared ops in f64, each with the samples of its declaration. */
 import { gradcheck, type GradcheckReport } from '../autograd/index.js';
 import { isError } from '../errors.js';
-import { parseCall } from '../ops/arguments.js';
-import { dispatch } from '../ops/dispatch.js';
-import type { OpRecord, Slot } from '../ops/define.js';
-import { Sampler } from '../ops/samples.js';
+import { parseCall } from '../ops/gateway/arguments.js';
+import { dispatch } from '../ops/gateway/dispatch.js';
+import type { OpRecord, Slot } from '../ops/gateway/define.js';
+import { Sampler } from '../ops/gateway/samples.js';
 import { isFloat } from '../tensor/dtype.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 

@@ -4,8 +4,8 @@
  * it. Ids are the same in every run of the same program, which is what lets a mutant name a place of a recorded graph.
  */
 import { runningModules, type Module } from '../nn/module.js';
-import type { Attributes, Inputs, OpRecord } from '../ops/define.js';
-import { passTo, state } from '../ops/state.js';
+import type { Attributes, Inputs, OpRecord } from '../ops/gateway/define.js';
+import { passTo, state } from '../ops/gateway/state.js';
 
 export interface Site {
   /** Position among the calls of the run. */

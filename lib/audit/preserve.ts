@@ -2,7 +2,7 @@
 import { withGrad } from '../autograd/modes.js';
 import type { Module } from '../nn/module.js';
 import { contiguous } from '../ops/memory.js';
-import { getRngState, setRngState } from '../ops/generator.js';
+import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { rebind } from '../tensor/rebind.js';
 import { viewOf, type Tensor } from '../tensor/tensor.js';
 

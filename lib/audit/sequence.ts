@@ -4,7 +4,7 @@
  */
 import { withGrad } from '../autograd/modes.js';
 import type { Module } from '../nn/module.js';
-import { getRngState, setRngState } from '../ops/generator.js';
+import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { cast } from '../ops/memory.js';
 import { reshape } from '../ops/view.js';
 import { isFloat } from '../tensor/dtype.js';

@@ -6,8 +6,8 @@
 import { nextSequence } from '../autograd/tape.js';
 import { userLine } from '../capture/lines.js';
 import type { Module } from '../nn/module.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../ops/define.js';
-import { state, type Recorder } from '../ops/state.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../ops/gateway/define.js';
+import { state, type Recorder } from '../ops/gateway/state.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import { numbersOf, readRaw } from '../tensor/host.js';
 import { Tensor } from '../tensor/tensor.js';

@@ -3,10 +3,10 @@
  * sums, losses and functions that lose digits in f32; everything else in the dtype that comes in.
  */
 import { GradproofError } from '../errors.js';
-import type { OpRecord } from '../ops/define.js';
+import type { OpRecord } from '../ops/gateway/define.js';
 import { needFunction } from '../ops/options.js';
-import { mapSlot } from '../ops/slot.js';
-import { passTo, state, type Interceptor, type LowPrecision } from '../ops/state.js';
+import { mapSlot } from '../ops/gateway/slot.js';
+import { passTo, state, type Interceptor, type LowPrecision } from '../ops/gateway/state.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { scoped, type ModeGuard, type Synchronous } from './modes.js';

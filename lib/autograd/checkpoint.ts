@@ -1,8 +1,8 @@
 /** Trading time for memory: a block's activations are dropped after the forward pass and computed again in backward. */
 import { GradproofError } from '../errors.js';
-import { getRngState, setRngState } from '../ops/generator.js';
+import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { needFunction, needTensorList } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { alias } from '../ops/view.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { viewOf } from '../tensor/tensor.js';

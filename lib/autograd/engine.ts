@@ -4,7 +4,7 @@
  * released at once. Iterative: a chain of a million nodes needs no stack.
  */
 import { GradproofError } from '../errors.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { constant } from '../ops/constants.js';
 import { needTensors } from '../ops/options.js';
 import { add, add_ } from '../ops/pointwise_binary.js';

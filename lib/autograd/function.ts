@@ -1,10 +1,11 @@
 /** A user's own differentiable function without a registry entry: forward and backward written by hand. */
 import { GradproofError, shown } from '../errors.js';
-import type { Gradient, OpRecord, Slot } from '../ops/define.js';
+import type { Gradient, OpRecord, Slot } from '../ops/gateway/define.js';
 import { needFunction, needTensorList, needTensors } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { alias } from '../ops/view.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { withGrad } from './modes.js';
 import { note } from './tape.js';
 
@@ -87,7 +88,7 @@ function recordOf(name: string, backward: (dys: readonly Tensor[], inputs: numbe
     outputs: [{ name: 'outputs', list: true, aux: false, differentiable: true }],
     visible: 1,
     simple: false,
-    dtypes: ['f32', 'f64', 'f16', 'bf16'],
+    dtypes: FLOATS,
     pointwise: undefined,
     receiver: -1,
     mutates: [],

@@ -7,7 +7,7 @@ import { viewOf } from '../tensor/tensor.js';
 import { stack } from '../ops/arrange.js';
 import { zeros, zerosLike } from '../ops/create.js';
 import { checkOptions, needFunction, needTensorList, needTensors } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { alias, reshape } from '../ops/view.js';
 import type { BackwardOptions } from './engine.js';
 import { withGrad } from './modes.js';

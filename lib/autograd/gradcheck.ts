@@ -6,9 +6,9 @@
  * worst is named. An input that the weighted outputs do not depend on is the finding 'vacuous': nothing was tested.
  */
 import { GradproofError } from '../errors.js';
-import { getRngState, setRngState } from '../ops/generator.js';
+import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { checkOptions, needFunction, needTensorList } from '../ops/options.js';
-import { Sampler } from '../ops/samples.js';
+import { Sampler } from '../ops/gateway/samples.js';
 import { isFloat } from '../tensor/dtype.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { contiguousStrides, showShape, type Shape } from '../tensor/shape.js';

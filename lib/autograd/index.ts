@@ -4,7 +4,7 @@ export { interceptRules, type BackwardOptions, type RuleInterceptor } from './en
 export { grad, valueAndGrad, vjp, jvp, jacobian, hessian } from './functional.js';
 export { customFunction, FunctionContext, type CustomFunction } from './function.js';
 export { autocast } from './autocast.js';
-export type { LowPrecision } from '../ops/state.js';
+export type { LowPrecision } from '../ops/gateway/state.js';
 export { checkpoint } from './checkpoint.js';
 export { gradcheck, gradgradcheck, type GradcheckOptions, type GradcheckReport } from './gradcheck.js';
 export { keep, scope } from './scope.js';

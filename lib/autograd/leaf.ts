@@ -3,7 +3,7 @@ import { GradproofError } from '../errors.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
 import { denseRows } from '../ops/embedding_rows.js';
 import { contiguous } from '../ops/memory.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { dtypeSize } from '../tensor/dtype.js';
 import { RowGradient } from '../tensor/row_gradient.js';
 import type { Tensor } from '../tensor/tensor.js';

@@ -2,7 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { needFunction, needTensors } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { sameShape } from '../tensor/shape.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
 import { backward } from './backward.js';

@@ -1,7 +1,7 @@
 /** Switching gradient recording on and off for a stretch of synchronous code. */
 import { GradproofError } from '../errors.js';
 import { needFunction } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 
 /** What `noGrad()` returns without a callback: `using _ = gp.noGrad()` restores the mode at the end of the block. */
 export interface ModeGuard {

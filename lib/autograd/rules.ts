@@ -4,10 +4,10 @@
  */
 import { GradproofError } from '../errors.js';
 import { zeros } from '../ops/create.js';
-import type { Gradient, Meta, MetaSlot, OpRecord, Slot } from '../ops/define.js';
+import type { Gradient, Meta, MetaSlot, OpRecord, Slot } from '../ops/gateway/define.js';
 import type { Device } from '../native/runtime.js';
 import { sum } from '../ops/reduce.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { alias, reshape } from '../ops/view.js';
 import { RowGradient } from '../tensor/row_gradient.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';

@@ -1,7 +1,7 @@
 /** The tape: what a differentiable call leaves behind. Nodes link to nodes; saved tensors carry their version. */
-import { setTape } from '../ops/dispatch.js';
-import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from '../ops/define.js';
-import { state } from '../ops/state.js';
+import { setTape } from '../ops/gateway/dispatch.js';
+import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from '../ops/gateway/define.js';
+import { state } from '../ops/gateway/state.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor, type GradNode, type TensorHook } from '../tensor/tensor.js';
 

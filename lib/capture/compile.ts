@@ -10,7 +10,7 @@ import { RowGradient } from '../tensor/row_gradient.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkOptions, needFlags, needFunction } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { checked } from './check.js';
 import { assertSameProgram, gradientsDiffer } from './compare.js';
 import { canonicalArgument, flatten, Guard, rebuild } from './guards.js';

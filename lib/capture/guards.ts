@@ -6,7 +6,7 @@ import type { Storage } from '../tensor/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { isTensor } from '../tensor/tensor.js';
 import { dtypeSize, type DType } from '../tensor/dtype.js';
-import { state, type LowPrecision } from '../ops/state.js';
+import { state, type LowPrecision } from '../ops/gateway/state.js';
 import type { Recording } from './record.js';
 
 /** The tensors of a tree in a fixed order; everything else becomes part of `rest`. */

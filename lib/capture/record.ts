@@ -3,8 +3,8 @@
  * named by number and not kept alive; everything else is a leaf (a parameter, a constant, an argument) and is.
  */
 import { GradproofError } from '../errors.js';
-import type { Attributes, OpRecord, Slot } from '../ops/define.js';
-import type { Launch, Recorder } from '../ops/state.js';
+import type { Attributes, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Launch, Recorder } from '../ops/gateway/state.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { addon, openDevice } from '../native/runtime.js';
 import { loadAttempts } from '../native/load.js';
 import { isError } from '../errors.js';
-import { allOps } from '../ops/registry.js';
+import { allOps } from '../ops/gateway/registry.js';
 import '../ops/index.js';
 import { Exit, type Command } from './command.js';
 import { packageRoot, packageVersion } from './root.js';

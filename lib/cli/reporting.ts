@@ -8,8 +8,8 @@ import { subjectOf, type SubjectParts } from '../audit/index.js';
 import { couldNotRun, isReporter, render, REPORTERS, type Outcome } from '../contracts/report/index.js';
 import { closest } from '../errors.js';
 import { openDevice } from '../native/runtime.js';
-import { manualSeed } from '../ops/generator.js';
-import { state } from '../ops/state.js';
+import { manualSeed } from '../ops/gateway/generator.js';
+import { state } from '../ops/gateway/state.js';
 import { usageError, type Args, type OptionSpecs } from './args.js';
 import { Exit, program } from './command.js';
 

@@ -12,7 +12,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GradproofError, shown } from '../errors.js';
-import { getRngState, setRngState } from '../ops/generator.js';
+import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { checkOptions, needText } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorBytes, tensorFromBytes } from './bytes.js';

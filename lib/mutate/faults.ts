@@ -1,5 +1,5 @@
 /** The faults themselves: what each does to one call. */
-import { mapSlot } from '../ops/slot.js';
+import { mapSlot } from '../ops/gateway/slot.js';
 import type { Given } from '../audit/gateway.js';
 import { valuesOf } from '../audit/measure.js';
 import { constant } from '../ops/constants.js';
@@ -8,7 +8,7 @@ import { cast } from '../ops/memory.js';
 import { mul } from '../ops/pointwise_binary.js';
 import { reshape } from '../ops/view.js';
 import { withGrad } from '../autograd/modes.js';
-import type { Inputs } from '../ops/define.js';
+import type { Inputs } from '../ops/gateway/define.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { forget, type Gradients, type Injection } from './inject.js';

@@ -7,7 +7,7 @@ import { audit, type DeclaredZero } from '../audit/index.js';
 import { GradproofError } from '../errors.js';
 import { needModule, type Module } from '../nn/module.js';
 import { needFunction } from '../ops/options.js';
-import { Sampler } from '../ops/samples.js';
+import { Sampler } from '../ops/gateway/samples.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { MUTANT_KINDS, unchanged, type Mutant, type MutantKind } from './mutants.js';
 import { proofReport, type MutantReport, type ProofReport } from './report.js';

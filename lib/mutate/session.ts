@@ -9,7 +9,7 @@ import { shadowOf, type Shadow, type Stops } from '../audit/shadow.js';
 import { suspectsOf } from '../audit/cuts.js';
 import type { DeclaredStop } from '../audit/finding.js';
 import type { Module } from '../nn/module.js';
-import { Sampler } from '../ops/samples.js';
+import { Sampler } from '../ops/gateway/samples.js';
 import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorLike } from './faults.js';

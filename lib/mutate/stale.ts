@@ -5,7 +5,7 @@ import { valuesOf } from '../audit/measure.js';
 import { restoringParameters, type Named } from '../audit/preserve.js';
 import { Trace } from '../audit/trace.js';
 import type { Module } from '../nn/module.js';
-import { Sampler } from '../ops/samples.js';
+import { Sampler } from '../ops/gateway/samples.js';
 import { withGrad } from '../autograd/modes.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorLike } from './faults.js';

@@ -6,7 +6,7 @@
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError, shown } from '../errors.js';
 import { checkOptions, needFlags, needFunction, needTensors, needText } from '../ops/options.js';
-import { state } from '../ops/state.js';
+import { state } from '../ops/gateway/state.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { checkDType, isDType, isFloat, type DType } from '../tensor/dtype.js';
 import { rebind } from '../tensor/rebind.js';

@@ -1,13 +1,11 @@
 /** Activations beyond the elementary ones, with PyTorch's gradients at their kinks. */
-import { DTYPES, type DType } from '../tensor/dtype.js';
+import { type DType, FLOATS, NUMERIC } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { oneOf } from './attrs.js';
+import { oneOf } from './gateway/attrs.js';
 import { where } from './compare.js';
-import { defineOp } from './define.js';
-import type { Sampler } from './samples.js';
+import { defineOp } from './gateway/define.js';
+import type { Sampler } from './gateway/samples.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 const approximate = oneOf('none', 'tanh');
 
 /** √(2/π) and the cubic coefficient of the tanh form (Hendrycks & Gimpel, 2016). */

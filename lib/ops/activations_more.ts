@@ -1,18 +1,16 @@
 /** Activations of the second row: gates, shrinkage, thresholds, with PyTorch's gradients at their kinks. */
 import { GradproofError } from '../errors.js';
-import { DTYPES, type DType } from '../tensor/dtype.js';
+import { DTYPES, FLOATS } from '../tensor/dtype.js';
 import { normalizeAxis, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer } from './attrs.js';
+import { integer } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { rand, zerosLike } from './create.js';
-import { defineOp, like } from './define.js';
+import { defineOp, like } from './gateway/define.js';
 import { scatter } from './gather.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
 import { reshape } from './view.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 export const glu = defineOp({
   name: 'glu',

@@ -5,14 +5,14 @@ import { contiguousStrides, normalizeAxes, normalizeAxis, numel, showShape, type
 import { checkComputed, checkPieces } from '../tensor/limits.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { openDevice } from '../native/runtime.js';
-import { integer } from './attrs.js';
+import { integer } from './gateway/attrs.js';
 import { arange, arangeOp, type CreateOptions } from './create.js';
 import { fromHost } from '../tensor/host.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 import { indexSelect } from './index_select.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { cat } from './join.js';
-import { state } from './state.js';
+import { state } from './gateway/state.js';
 import { matmul } from './matmul.js';
 import { checkOptions, needIntegers, needTensors } from './options.js';
 import { expand, reshape, splitOp, unview } from './view.js';

@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { diagonal, flip } from './arrange.js';
 import { arange } from './create.js';
 import { indexSelect } from './index_select.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { cat } from './join.js';
 import { needIntegers, needTensors } from './options.js';
 import { expand, permute, reshape, transpose, unview } from './view.js';

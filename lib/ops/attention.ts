@@ -1,12 +1,12 @@
 /** Attention that keeps no matrix of scores (Dao et al., 2022): the kernel saves the logarithm of each row's sum. */
 import { GradproofError, shown } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { broadcastPair, sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { flag, integer, number, optional } from './attrs.js';
+import { flag, integer, number, optional } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { arangeOp } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { dropout } from './dropout.js';
 import { matmulOp } from './matmul.js';
 import { needDTypes, needTensors } from './options.js';
@@ -15,7 +15,6 @@ import { wideOf } from './reduction.js';
 import { peak } from './reduce.js';
 import { expand, reshape } from './view.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const OP = 'scaled_dot_product_attention';
 const Wants = { query: 1, key: 2, value: 4, attnMask: 8 } as const;
 const ATTRS = { isCausal: flag(false), scale: optional(number()), enableGqa: flag(false) };

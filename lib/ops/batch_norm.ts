@@ -1,16 +1,14 @@
 /** Batch normalisation (Ioffe and Szegedy, 2015): every channel of [N, C, ...] over the batch and all positions. */
 import { GradproofError } from '../errors.js';
-import { isFloat, type DType } from '../tensor/dtype.js';
+import { type DType, FLOATS, isFloat } from '../tensor/dtype.js';
 import { numel, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { flag, integer, number, optional } from './attrs.js';
+import { flag, integer, number, optional } from './gateway/attrs.js';
 import { zeros } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { checkEps, wantedMeta, Wants } from './layer_norm.js';
 import { checkOptions } from './options.js';
 import { wideOf } from './reduction.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 /** x must be [N, C, ...] and what is per channel [C], of the given dtype. */
 export function checkChannels(

@@ -1,13 +1,11 @@
 /** Clipping gradients: the global norm with its coefficient, and the writes. Pascanu et al. 2013. */
 import { GradproofError } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { type DType, FLOATS } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { number } from './attrs.js';
-import { defineOp, type Meta } from './define.js';
+import { number } from './gateway/attrs.js';
+import { defineOp, type Meta } from './gateway/define.js';
 import { needDTypes } from './options.js';
 import { peak } from './reduce.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 export const gradNorm = defineOp({
   name: 'grad_norm',

@@ -1,6 +1,6 @@
 /** Comparisons (bool results, no gradient) and `where`. */
 import { DTYPES } from '../tensor/dtype.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 
 const BECAUSE = 'a comparison is constant almost everywhere';
 

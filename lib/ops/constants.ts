@@ -3,7 +3,7 @@ import { openDevice, type Device } from '../native/runtime.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import { fromHost } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { state } from './state.js';
+import { state } from './gateway/state.js';
 
 const LIMIT = 4096;
 const cache = new Map<Device, Map<DType, Map<number, Tensor>>>();

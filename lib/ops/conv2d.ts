@@ -1,17 +1,15 @@
 /** Convolution (cross-correlation, as everywhere in deep learning) over the last two axes. */
 import { GradproofError } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { contiguousStrides, numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { stack } from './arrange.js';
-import { integer, pair } from './attrs.js';
+import { integer, pair } from './gateway/attrs.js';
 import { zeros } from './create.js';
 import { checkOptions, needIntegers, needTensors } from './options.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { unview } from './view.js';
 import { windowPadding, windowedSizes, windows, type WindowAttrs } from './windows.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 interface ConvAttrs {
   readonly stride: readonly number[];

@@ -1,12 +1,11 @@
 /** Ops that make tensors from nothing: constants, ranges, random numbers. All take `dtype`, `device`, `requiresGrad`. */
 import { GradproofError, shown } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { type DType, DTYPES, FLOATS } from '../tensor/dtype.js';
 import { checkShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { dtypeAttr, integer, integers, number } from './attrs.js';
+import { dtypeAttr, integer, integers, number } from './gateway/attrs.js';
 import { checkOptions, needTensors } from './options.js';
-import { defineOp } from './define.js';
-import { DTYPES } from '../tensor/dtype.js';
+import { defineOp } from './gateway/define.js';
 
 const NOTHING = 'it has no tensor input';
 
@@ -96,7 +95,6 @@ export function arange(start: number, ...rest: (number | CreateOptions | undefin
   });
 }
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const RANDOM = 'random numbers depend on no tensor';
 
 export const uniform = defineOp({

@@ -1,18 +1,17 @@
 /** Cross-entropy of logits against class ids (one fused kernel each way) or class probabilities; negative log-likelihood. */
 import { GradproofError, shown } from '../errors.js';
-import { isFloat, type DType } from '../tensor/dtype.js';
+import { FLOATS, isFloat } from '../tensor/dtype.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer, number, oneOf } from './attrs.js';
+import { integer, number, oneOf } from './gateway/attrs.js';
 import { arangeOp } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { where } from './compare.js';
 import { logSoftmax } from './softmax.js';
 import { needTensors } from './options.js';
 import { peak } from './reduce.js';
 import { reduceLoss, wideOf, type Reduction } from './reduction.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const ATTRS = {
   ignoreIndex: integer(-100),
   reduction: oneOf('mean', 'sum', 'none'),

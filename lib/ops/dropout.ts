@@ -1,12 +1,11 @@
 /** Dropout (Srivastava et al., 2014): the kept elements are scaled by 1 / (1 − p), so that evaluation is the identity. */
 import { GradproofError, shown } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { type DType, FLOATS } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { number } from './attrs.js';
+import { number } from './gateway/attrs.js';
 import { checkOptions, needFlags, needTensors } from './options.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const RNG: DType = 'i64';
 
 export const dropoutBackward = defineOp({

@@ -1,17 +1,15 @@
 /** Rows of a table by id. */
 import { GradproofError, shown } from '../errors.js';
-import { isFloat, type DType } from '../tensor/dtype.js';
+import { FLOATS, isFloat } from '../tensor/dtype.js';
 import { RowGradient } from '../tensor/row_gradient.js';
 import { showShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
-import { flag, integer, optional } from './attrs.js';
-import { defineOp, like } from './define.js';
+import { flag, integer, optional } from './gateway/attrs.js';
+import { defineOp, like } from './gateway/define.js';
 import { arangeOp, zeros } from './create.js';
 import { embeddingRows } from './embedding_rows.js';
 import { gather, scatterAdd } from './gather.js';
-import { state } from './state.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
+import { state } from './gateway/state.js';
 
 function negativeFromEnd(paddingIdx: number | undefined, rows: number): number | undefined {
   if (paddingIdx === undefined) return undefined;

@@ -1,15 +1,15 @@
 /** Gradients of tables as the rows that were used, and updates of those rows alone. */
-import { isFloat, type DType } from '../tensor/dtype.js';
+import { isFloat, type DType, FLOATS } from '../tensor/dtype.js';
 import type { RowGradient } from '../tensor/row_gradient.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer, optional } from './attrs.js';
+import { integer, optional } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { arangeOp } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
-import { advance, correction, FLOATS, gradientOf, lerp, refuse, stateDType, write, WRITES } from './optim_shared.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
+import { advance, correction, gradientOf, lerp, refuse, stateDType, write, WRITES } from './optim_shared.js';
 import { peak } from './reduce.js';
-import type { Sampler } from './samples.js';
+import type { Sampler } from './gateway/samples.js';
 
 const TABLE: readonly DType[] = FLOATS;
 

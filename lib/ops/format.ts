@@ -3,7 +3,7 @@ import { numbersOf, readRaw } from '../tensor/host.js';
 import { showShape, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { cat } from './join.js';
-import { state } from './state.js';
+import { state } from './gateway/state.js';
 
 /** Above this many elements only the first and last `EDGE` of every axis are shown. */
 const WHOLE = 1000;

@@ -1,17 +1,15 @@
 /** One index per element along an axis: gather, scatter_add, scatter. Indices are any integer dtype, checked by the kernel. */
 import { GradproofError } from '../errors.js';
-import { DTYPES, isFloat } from '../tensor/dtype.js';
+import { DTYPES, isFloat, NUMERIC } from '../tensor/dtype.js';
 import { normalizeAxis, numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer } from './attrs.js';
-import { defineOp, like, type Meta } from './define.js';
+import { integer } from './gateway/attrs.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { constantLike } from './constants.js';
 import { zeros } from './create.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { needTensors } from './options.js';
 import { expand } from './view.js';
-
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 
 /** ERR_DTYPE unless `index` holds integers. */
 export function checkIndex(index: Meta, op: string): void {

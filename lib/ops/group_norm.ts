@@ -1,17 +1,15 @@
 /** Group normalisation (Wu and He, 2018) and instance normalisation (Ulyanov, Vedaldi and Lempitsky, 2016). */
 import { GradproofError } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer, number } from './attrs.js';
+import { integer, number } from './gateway/attrs.js';
 import { batchNorm, checkChannels, perChannel, trackStatistics } from './batch_norm.js';
 import { zeros } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { checkEps, wantedMeta, Wants } from './layer_norm.js';
 import { checkOptions } from './options.js';
 import { wideOf } from './reduction.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 /** [N, groups, elements of a group] */
 function grouped(t: Tensor, groups: number): Tensor {

@@ -1,10 +1,11 @@
 /** Gated recurrent units over a sequence (Cho et al. 2014), with the reset gate behind the recurrent product. */
 import type { Tensor } from '../tensor/tensor.js';
-import { flag } from './attrs.js';
-import { defineOp, like } from './define.js';
+import { flag } from './gateway/attrs.js';
+import { defineOp, like } from './gateway/define.js';
 import * as r from './recurrent.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { wideOf } from './reduction.js';
-import type { Sampler } from './samples.js';
+import type { Sampler } from './gateway/samples.js';
 
 interface Operands {
   readonly gates: Tensor;
@@ -42,7 +43,7 @@ export const gruBackward = defineOp({
   inputs: ['dy', 'dhn', 'weight', 'h0', 'y', 'acts', 'lengths?'],
   attrs: { reverse: flag(false) },
   outputs: ['dgates', 'dweight', 'dbias', 'dh0'],
-  dtypes: r.FLOATS,
+  dtypes: FLOATS,
   receiver: false,
   infer: ({ dy, dhn, weight, h0, y, acts, lengths }) => {
     const [t = 0, b = 0, h = 0] = y.shape;
@@ -141,7 +142,7 @@ export const gru = defineOp({
   attrs: { reverse: flag(false) },
   outputs: ['y', 'hn'],
   aux: ['acts'],
-  dtypes: r.FLOATS,
+  dtypes: FLOATS,
   receiver: false,
   infer: ({ gates, weight, bias, h0, lengths }) => {
     const { t, b, h } = r.checkSequence('gru', gates, 3, { weight, bias, h0 }, lengths);

@@ -2,7 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { promoteTypes } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { maskedFill } from './index_ops.js';
 
 /** Writes a result into x: the dtype of x must hold it. */

@@ -54,4 +54,4 @@ export * from './lstm.js';
 export * from './gru.js';
 export * from './rnn.js';
 import './format.js';
-import './handshake.js';
+import './gateway/handshake.js';

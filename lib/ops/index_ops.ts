@@ -7,11 +7,11 @@ import { Tensor } from '../tensor/tensor.js';
 import { where } from './compare.js';
 import { arange, full, zeros } from './create.js';
 import { indexAdd, indexCopy, indexSelect, ravelIndex } from './index_select.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { cat } from './join.js';
 import { checkOptions, needTensors } from './options.js';
 import { scatter } from './gather.js';
-import { state } from './state.js';
+import { state } from './gateway/state.js';
 import { expand, permute, reshape, slice } from './view.js';
 
 /** Elements start, start + step, … before end of an axis; see {@link span}. */

@@ -1,16 +1,14 @@
 /** Rows chosen by a list of ids along one axis. */
 import { GradproofError } from '../errors.js';
-import { DTYPES } from '../tensor/dtype.js';
+import { DTYPES, NUMERIC } from '../tensor/dtype.js';
 import { normalizeAxis, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer, integers } from './attrs.js';
+import { integer, integers } from './gateway/attrs.js';
 import { zeros } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { checkIndex } from './gather.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
-
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 
 function checkList(op: string, x: Meta, index: Meta): void {
   checkIndex(index, op);

@@ -2,8 +2,8 @@
 import { GradproofError } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { normalizeAxis, showShape } from '../tensor/shape.js';
-import { integer } from './attrs.js';
-import { defineOp, like, type Meta } from './define.js';
+import { integer } from './gateway/attrs.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { copy_ } from './memory.js';
 import { zeros } from './create.js';
 import { slice } from './view.js';

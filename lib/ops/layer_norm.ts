@@ -1,12 +1,10 @@
 /** Layer normalisation (Ba, Kiros & Hinton, 2016). Statistics are kept in f32 (f64 for f64). */
 import { GradproofError, shown } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
-import { integer, integers, number } from './attrs.js';
-import { defineOp, like, type Meta } from './define.js';
+import { integer, integers, number } from './gateway/attrs.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { wideOf } from './reduction.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 /** Which outputs a backward op of a norm computes; the others are empty. */
 export const Wants = { x: 1, weight: 2, bias: 4 } as const;

@@ -1,12 +1,10 @@
 /** A dense layer's product. */
 import { GradproofError } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { reshape } from './view.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 export function checkLinear(x: Meta, weight: Meta, bias: Meta | undefined): void {
   const features = x.shape[x.shape.length - 1];

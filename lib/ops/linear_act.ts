@@ -1,14 +1,13 @@
 /** A dense layer's product and its activation in one pass over the result. */
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { reshape } from './view.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { geluBackward } from './activations.js';
-import { oneOf } from './attrs.js';
-import { defineOp, like } from './define.js';
+import { oneOf } from './gateway/attrs.js';
+import { defineOp, like } from './gateway/define.js';
 import { checkLinear, linear, rowsOf } from './linear.js';
 import { reluBackward, siluBackward } from './pointwise_unary.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 type Activation = 'none' | 'relu' | 'gelu' | 'gelu_tanh' | 'silu';
 
 function activate(x: Tensor, activation: Activation): Tensor {

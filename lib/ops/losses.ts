@@ -1,15 +1,14 @@
 /** Elementwise losses with a reduction: means run over all elements of the broadcast shape. */
 import { GradproofError, shown } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { broadcastShapes, numel, sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { number, oneOf } from './attrs.js';
+import { number, oneOf } from './gateway/attrs.js';
 import { where } from './compare.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { within } from './special.js';
 import { reduceLoss, type Reduction } from './reduction.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const reduction = oneOf('mean', 'sum', 'none');
 
 /** Shape of the result; all operands must have one dtype and broadcast. */

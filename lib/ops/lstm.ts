@@ -1,10 +1,11 @@
 /** Long short-term memory over a sequence (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000). */
 import type { Tensor } from '../tensor/tensor.js';
-import { flag } from './attrs.js';
-import { defineOp, like } from './define.js';
+import { flag } from './gateway/attrs.js';
+import { defineOp, like } from './gateway/define.js';
 import * as r from './recurrent.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { wideOf } from './reduction.js';
-import type { Sampler } from './samples.js';
+import type { Sampler } from './gateway/samples.js';
 
 interface Operands {
   readonly gates: Tensor;
@@ -34,7 +35,7 @@ export const lstmBackward = defineOp({
   inputs: ['dy', 'dhn', 'dcn', 'weight', 'h0', 'c0', 'y', 'acts', 'cells', 'lengths?'],
   attrs: { reverse: flag(false) },
   outputs: ['dgates', 'dweight', 'dh0', 'dc0'],
-  dtypes: r.FLOATS,
+  dtypes: FLOATS,
   receiver: false,
   infer: ({ dy, dhn, dcn, weight, h0, c0, y, acts, cells, lengths }) => {
     const { dtype } = dy;
@@ -145,7 +146,7 @@ export const lstm = defineOp({
   attrs: { reverse: flag(false) },
   outputs: ['y', 'hn', 'cn'],
   aux: ['acts', 'cells'],
-  dtypes: r.FLOATS,
+  dtypes: FLOATS,
   receiver: false,
   infer: ({ gates, weight, h0, c0, lengths }) => {
     const { t, b, h } = r.checkSequence('lstm', gates, 4, { weight, h0, c0 }, lengths);

@@ -1,13 +1,11 @@
 /** Matrix products. */
 import { GradproofError, shown } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { NUMERIC } from '../tensor/dtype.js';
 import { broadcastPair, showShape, type Shape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { defineOp, like } from './define.js';
+import { defineOp, like } from './gateway/define.js';
 import { needTensors } from './options.js';
 import { expand, reshape } from './view.js';
-
-const NUMERIC: readonly DType[] = ['f32', 'f64', 'f16', 'bf16', 'i64', 'i32', 'u8'];
 
 /** A product of stacks of matrices of equal rank ≥ 2; `matmul` brings its operands into that form. */
 export const matmulOp = defineOp({

@@ -1,7 +1,7 @@
 /** Copies, casts and writes: the ops that move values without mathematics. */
-import { dtypeAttr } from './attrs.js';
-import { defineOp, like } from './define.js';
-import { setLayoutOps } from './dispatch.js';
+import { dtypeAttr } from './gateway/attrs.js';
+import { defineOp, like } from './gateway/define.js';
+import { setLayoutOps } from './gateway/dispatch.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 
 export const contiguous = defineOp({

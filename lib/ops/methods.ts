@@ -10,7 +10,7 @@ import { checkOptions } from './options.js';
 import { contiguous as contiguousOp, cast } from './memory.js';
 import { matmul } from './matmul.js';
 import { reshape, slice, splitOp, transpose } from './view.js';
-import { state } from './state.js';
+import { state } from './gateway/state.js';
 import { addon, nativeError } from '../native/runtime.js';
 import { allocate } from '../tensor/storage.js';
 import { dtypeSize } from '../tensor/dtype.js';

@@ -5,12 +5,11 @@
  */
 import type { Tensor } from '../tensor/tensor.js';
 import { where } from './compare.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 import {
   advance,
   check,
   correction,
-  FLOATS,
   gradientOf,
   lerp,
   refuse,
@@ -21,7 +20,8 @@ import {
   write,
   WRITES,
 } from './optim_shared.js';
-import type { Sampler } from './samples.js';
+import { FLOATS } from '../tensor/dtype.js';
+import type { Sampler } from './gateway/samples.js';
 
 const none = { kind: 'none', because: WRITES } as const;
 

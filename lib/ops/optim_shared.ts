@@ -3,10 +3,9 @@ import { GradproofError, shown } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { Meta } from './define.js';
-import type { Sampler } from './samples.js';
+import type { Meta } from './gateway/define.js';
+import type { Sampler } from './gateway/samples.js';
 
-export const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 export const WRITES = 'it writes parameters in place, after the gradients are known';
 
 /** The dtype in which a parameter's state is kept and its update computed. */

@@ -8,12 +8,11 @@
  * (amsgrad), Sutskever et al. 2013 (momentum), Tieleman and Hinton 2012 (RMSprop); the order of operations is PyTorch's.
  */
 import type { Tensor } from '../tensor/tensor.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 import {
   advance,
   check,
   correction,
-  FLOATS,
   gradientOf,
   lerp,
   sampleInputs,
@@ -23,6 +22,7 @@ import {
   write,
   WRITES,
 } from './optim_shared.js';
+import { FLOATS } from '../tensor/dtype.js';
 
 export { stateDType } from './optim_shared.js';
 

@@ -1,7 +1,7 @@
 /** max and min: of everything (a value), along an axis ({ values, indices }), or of two tensors (elementwise). */
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { gather } from './gather.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
 import { maximum, minimum } from './pointwise_binary.js';
 import { amax, amin } from './reduce.js';

@@ -3,11 +3,11 @@ import { GradproofError, shown } from '../errors.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { contiguousStrides, showShape, type Shape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { integers, number, optional } from './attrs.js';
+import { integers, number, optional } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { full } from './create.js';
-import { defineOp, like } from './define.js';
-import { asMethods } from './install.js';
+import { defineOp, like } from './gateway/define.js';
+import { asMethods } from './gateway/install.js';
 import { copy_ } from './memory.js';
 import { checkOptions, needTensors } from './options.js';
 

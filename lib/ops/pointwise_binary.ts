@@ -1,13 +1,11 @@
 /** Elementwise ops of two tensors: inputs broadcast and promote. Gradients come in the result's shape; the engine sums. */
-import { DTYPES, type DType } from '../tensor/dtype.js';
+import { DTYPES, FLOATS, NUMERIC } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 import { where } from './compare.js';
 
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 /** Booleans too: a sum is `or`, a product `and`, as in PyTorch. */
 const ANY = DTYPES;
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 export const add = defineOp({
   name: 'add',

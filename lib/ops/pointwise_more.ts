@@ -1,14 +1,12 @@
 /** More elementwise ops of two and three tensors: remainders, angles, mixtures, bits. */
-import { DTYPES, isFloat, type DType } from '../tensor/dtype.js';
+import { type DType, DTYPES, FLOATS, isFloat, NUMERIC } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { number, optional } from './attrs.js';
+import { number, optional } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { zerosLike } from './create.js';
-import { defineOp } from './define.js';
-import type { Sampler } from './samples.js';
+import { defineOp } from './gateway/define.js';
+import type { Sampler } from './gateway/samples.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 const WHOLE: readonly DType[] = ['i64', 'i32', 'u8'];
 
 /** a modulo b: the quotient's integer part, by `whole`, decides the gradient of b. */

@@ -1,13 +1,11 @@
 /** Elementwise ops of one tensor. Each rule stands under its formula; fused backward ops have kernels of their own. */
-import { DTYPES, type DType } from '../tensor/dtype.js';
+import { DTYPES, FLOATS, NUMERIC } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { where } from './compare.js';
 import { zerosLike } from './create.js';
-import { defineOp } from './define.js';
-import type { Sampler } from './samples.js';
+import { defineOp } from './gateway/define.js';
+import type { Sampler } from './gateway/samples.js';
 
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const STEP = 'piecewise constant: the derivative is zero almost everywhere';
 
 /** An elementwise function whose gradient is dy · slope(x, y). */

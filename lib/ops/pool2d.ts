@@ -1,18 +1,17 @@
 /** Pooling over the last two axes of [N, C, H, W]. */
 import { GradproofError } from '../errors.js';
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { fromHost } from '../tensor/host.js';
 import { contiguousStrides, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { stack } from './arrange.js';
-import { flag, integers, optional, pair } from './attrs.js';
+import { flag, integers, optional, pair } from './gateway/attrs.js';
 import { zeros } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { checkOptions, needTensors } from './options.js';
 import { unview } from './view.js';
 import { windowPadding, windowedSizes, windows, type WindowAttrs } from './windows.js';
 
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 const ONES: readonly [number, number] = [1, 1];
 
 interface PoolAttrs {

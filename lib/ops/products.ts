@@ -3,7 +3,7 @@ import { GradproofError } from '../errors.js';
 import { normalizeAxis, numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { bmm, diagonal } from './arrange.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { matmul } from './matmul.js';
 import { needTensors } from './options.js';
 import { expand, permute, reshape } from './view.js';

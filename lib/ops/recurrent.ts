@@ -3,11 +3,9 @@ import { GradproofError } from '../errors.js';
 import type { DType } from '../tensor/dtype.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { Meta } from './define.js';
+import type { Meta } from './gateway/define.js';
 import { stack } from './arrange.js';
 import { wideOf } from './reduction.js';
-
-export const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 function refuse(op: string, code: 'ERR_SHAPE' | 'ERR_DTYPE', what: string): never {
   throw new GradproofError(code, what, { op });

@@ -1,15 +1,12 @@
 /** Reductions over any axes. Half types and f32 accumulate in f32 in an order that depends on nothing but the shape. */
 import { GradproofError } from '../errors.js';
-import { DTYPES, type DType } from '../tensor/dtype.js';
-import { isFloat } from '../tensor/dtype.js';
+import { DTYPES, FLOATS, isFloat } from '../tensor/dtype.js';
 import { normalizeAxes, reducedShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { axes, flag } from './attrs.js';
+import { axes, flag } from './gateway/attrs.js';
 import { full } from './create.js';
-import { defineOp, like, type Meta } from './define.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
 import { reshape } from './view.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 interface Reduction {
   readonly dim: readonly number[];

@@ -1,18 +1,15 @@
 /** Reductions beyond sum, mean and extremes: positions, products, truth, log-sum-exp, spread, norms. */
 import { GradproofError } from '../errors.js';
-import { DTYPES, isFloat, type DType } from '../tensor/dtype.js';
+import { type DType, DTYPES, FLOATS, isFloat, NUMERIC } from '../tensor/dtype.js';
 import { normalizeAxes, normalizeAxis, reducedShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { axes, flag } from './attrs.js';
+import { axes, flag } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { checkOptions, needTensors } from './options.js';
-import { defineOp, like, type Meta } from './define.js';
-import { asMethods } from './install.js';
+import { defineOp, like, type Meta } from './gateway/define.js';
+import { asMethods } from './gateway/install.js';
 import { peak } from './reduce.js';
 import { reshape } from './view.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
-const NUMERIC = DTYPES.filter((dtype) => dtype !== 'bool');
 
 interface Reduction {
   readonly dim: readonly number[];

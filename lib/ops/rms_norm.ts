@@ -1,11 +1,9 @@
 /** Root-mean-square normalisation (Zhang & Sennrich, 2019). Statistics are kept in f32 (f64 for f64). */
-import type { DType } from '../tensor/dtype.js';
-import { integer, integers, number, optional } from './attrs.js';
-import { defineOp, like } from './define.js';
+import { FLOATS } from '../tensor/dtype.js';
+import { integer, integers, number, optional } from './gateway/attrs.js';
+import { defineOp, like } from './gateway/define.js';
 import { Wants, checkEps, leadingShape, normAxes, wantedMeta } from './layer_norm.js';
 import { wideOf } from './reduction.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 /** Machine epsilons of the dtypes that the arithmetic runs in, which PyTorch takes where no eps is given. */
 const EPSILON: Readonly<Record<'f32' | 'f64', number>> = { f32: 2 ** -23, f64: 2 ** -52 };

@@ -1,11 +1,12 @@
 /** The simple recurrent network (Elman 1990) over a sequence. */
 import type { Tensor } from '../tensor/tensor.js';
-import { flag, oneOf } from './attrs.js';
+import { flag, oneOf } from './gateway/attrs.js';
 import { where } from './compare.js';
-import { defineOp, like } from './define.js';
+import { defineOp, like } from './gateway/define.js';
 import * as r from './recurrent.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { wideOf } from './reduction.js';
-import type { Sampler } from './samples.js';
+import type { Sampler } from './gateway/samples.js';
 
 const ATTRS = { activation: oneOf('tanh', 'relu'), reverse: flag(false) };
 
@@ -41,7 +42,7 @@ export const rnnBackward = defineOp({
   inputs: ['dy', 'dhn', 'weight', 'h0', 'y', 'lengths?'],
   attrs: ATTRS,
   outputs: ['dgates', 'dweight', 'dh0'],
-  dtypes: r.FLOATS,
+  dtypes: FLOATS,
   receiver: false,
   infer: ({ dy, dhn, weight, h0, y, lengths }) => {
     const { dtype } = dy;
@@ -113,7 +114,7 @@ export const rnn = defineOp({
   inputs: ['gates', 'weight', 'h0', 'lengths?'],
   attrs: ATTRS,
   outputs: ['y', 'hn'],
-  dtypes: r.FLOATS,
+  dtypes: FLOATS,
   receiver: false,
   infer: ({ gates, weight, h0, lengths }) => {
     r.checkSequence('rnn', gates, 1, { weight, h0 }, lengths);

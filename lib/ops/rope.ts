@@ -1,17 +1,15 @@
 /** Rotary position embedding (Su et al., 2021). */
 import { GradproofError, shown } from '../errors.js';
-import { checkDType, isFloat, type DType } from '../tensor/dtype.js';
+import { checkDType, type DType, FLOATS, isFloat } from '../tensor/dtype.js';
 import { checkComputed } from '../tensor/limits.js';
 import { sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { flag } from './attrs.js';
+import { flag } from './gateway/attrs.js';
 import { cat } from './join.js';
 import { checkOptions, needTensors } from './options.js';
-import { defineOp, type Meta } from './define.js';
+import { defineOp, type Meta } from './gateway/define.js';
 import { expand, reshape, slice } from './view.js';
 import { tensor } from './methods.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 function checkTables(op: string, x: Meta, cos: Meta, sin: Meta): void {
   const width = x.shape[x.shape.length - 1] ?? 0;

@@ -1,16 +1,14 @@
 /** Running products, extremes and log-sum-exps along an axis. */
-import { DTYPES, isFloat, type DType } from '../tensor/dtype.js';
+import { DTYPES, FLOATS, isFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { flip } from './arrange.js';
 import { movedim } from './arrange_more.js';
-import { integer } from './attrs.js';
+import { integer } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { full, zeros } from './create.js';
-import { defineOp, like } from './define.js';
+import { defineOp, like } from './gateway/define.js';
 import { scatterAdd } from './gather.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 /** y[i] = x[i] + … + x[n − 1]. */
 function fromEnd(x: Tensor, dim: number): Tensor {

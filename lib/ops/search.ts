@@ -9,7 +9,7 @@ import { where } from './compare.js';
 import { full, zeros } from './create.js';
 import { checkIndex } from './gather.js';
 import { indexAdd } from './index_select.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
 import { reshape } from './view.js';
 

@@ -1,11 +1,9 @@
 /** softmax and log_softmax along one axis, each with a backward op that has a kernel. Sums of half types run in f32. */
-import type { DType } from '../tensor/dtype.js';
+import { FLOATS } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
-import { integer } from './attrs.js';
-import { defineOp, type Meta } from './define.js';
+import { integer } from './gateway/attrs.js';
+import { defineOp, type Meta } from './gateway/define.js';
 import { peak } from './reduce.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 const canonical =
   (name: string) =>

@@ -3,11 +3,11 @@ import { GradproofError, shown } from '../errors.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { flag, integer } from './attrs.js';
+import { flag, integer } from './gateway/attrs.js';
 import { zeros } from './create.js';
-import { defineOp, like } from './define.js';
+import { defineOp, like } from './gateway/define.js';
 import { scatterAdd } from './gather.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
 import { flip } from './arrange.js';
 

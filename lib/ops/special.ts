@@ -1,11 +1,9 @@
 /** Inverse and hyperbolic functions, the gamma function's family, and a check of bounds. */
-import type { DType } from '../tensor/dtype.js';
-import { integer } from './attrs.js';
+import { FLOATS } from '../tensor/dtype.js';
+import { integer } from './gateway/attrs.js';
 import { where } from './compare.js';
-import { defineOp } from './define.js';
+import { defineOp } from './gateway/define.js';
 import { smooth } from './pointwise_unary.js';
-
-const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
 
 export const asin = smooth(
   'asin',

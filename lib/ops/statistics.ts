@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { where } from './compare.js';
 import { zerosLike } from './create.js';
 import { gather } from './gather.js';
-import { asMethods } from './install.js';
+import { asMethods } from './gateway/install.js';
 import { cat } from './join.js';
 import { checkOptions, needTensors } from './options.js';
 import { sort } from './sort.js';

@@ -3,10 +3,10 @@ import { GradproofError } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { integer } from './attrs.js';
+import { integer } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { arange } from './create.js';
-import { defineOp, type Meta } from './define.js';
+import { defineOp, type Meta } from './gateway/define.js';
 
 function checkMatrix(x: Meta, op: string): Meta {
   if (x.shape.length >= 2) return x;

@@ -14,8 +14,8 @@ import {
   type Shape,
 } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { integer, integers } from './attrs.js';
-import { defineOp, like, type View } from './define.js';
+import { integer, integers } from './gateway/attrs.js';
+import { defineOp, like, type View } from './gateway/define.js';
 import { needTensors } from './options.js';
 import { contiguous, copy_ } from './memory.js';
 import { zeros } from './create.js';

@@ -1,7 +1,7 @@
 /** One group of parameters: a learning rate on the device, hyper-parameters that stay. */
 import { GradproofError, shown } from '../errors.js';
 import { full } from '../ops/create.js';
-import { state as mode } from '../ops/state.js';
+import { state as mode } from '../ops/gateway/state.js';
 import { writeHost } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
 

@@ -5,7 +5,7 @@ import { GradproofError, shown } from '../errors.js';
 import { Module, modulePath, runningModules } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
 import { checkOptions, needFunction } from '../ops/options.js';
-import { state, type Launch, type Recorder } from '../ops/state.js';
+import { state, type Launch, type Recorder } from '../ops/gateway/state.js';
 import { births, type Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { keyOf, type Phase, type Trace, type TraceEntry, type TraceEvent } from './event.js';

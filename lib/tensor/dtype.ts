@@ -6,6 +6,12 @@ export type DType = 'f32' | 'f64' | 'f16' | 'bf16' | 'i64' | 'i32' | 'u8' | 'boo
 /** In the order of gp_dtype in native/include/backend.h; a test compares the two. */
 export const DTYPES: readonly DType[] = ['f32', 'f64', 'f16', 'bf16', 'i64', 'i32', 'u8', 'bool'];
 
+/** The floating dtypes: what carries a gradient. */
+export const FLOATS: readonly DType[] = ['f32', 'f64', 'f16', 'bf16'];
+
+/** Every dtype one can calculate in: all but bool. */
+export const NUMERIC: readonly DType[] = DTYPES.filter((dtype) => dtype !== 'bool');
+
 /** By native number. */
 const SIZES = [4, 8, 2, 2, 8, 4, 1, 1] as const;
 

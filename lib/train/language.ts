@@ -8,7 +8,7 @@ import { GradproofError, isError } from '../errors.js';
 import { readMetrics, writeFileAtomic } from '../io/index.js';
 import { GPT, tokenLoss } from '../models/index.js';
 import { AdamW, warmupCosineLr } from '../optim/index.js';
-import { manualSeed } from '../ops/generator.js';
+import { manualSeed } from '../ops/gateway/generator.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { renderCurves, type Series } from './curves.js';
 import { MasterWeights } from './master.js';

@@ -3,7 +3,7 @@ import { audit, checkOp, type AuditReport, type Movement, type OpCheck, type Pos
 import { gradcheck, type GradcheckReport } from '../autograd/index.js';
 import { tensorOf } from '../data/dataset.js';
 import { GPT } from '../models/index.js';
-import { findOp } from '../ops/registry.js';
+import { findOp } from '../ops/gateway/registry.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ReportTable } from './report.js';
 

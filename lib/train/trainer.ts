@@ -8,7 +8,7 @@ import type { LoaderState } from '../data/index.js';
 import { loadCheckpoint, saveCheckpoint, MetricsFile, type CheckpointState } from '../io/index.js';
 import { needModule } from '../nn/module.js';
 import { checkOptions, needFlags, needFunction } from '../ops/options.js';
-import { getRngState, setRngState } from '../ops/generator.js';
+import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { findAnomaly, nonFinite } from './anomaly.js';
 import { captured, makeEvaluation, makeStep, type Batch, type Model, type Optimizer } from './step.js';
 

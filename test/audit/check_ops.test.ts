@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkOp } from '../../lib/audit/index.js';
 import * as gp from '../../lib/index.js';
-import { findOp } from '../../lib/ops/registry.js';
+import { findOp } from '../../lib/ops/gateway/registry.js';
 
 const check = (name: string) => checkOp(findOp(name)!);
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import * as gp from '../../lib/index.js';
 import { LOWERED, WIDENED } from '../../lib/autograd/autocast.js';
-import { findOp } from '../../lib/ops/registry.js';
+import { findOp } from '../../lib/ops/gateway/registry.js';
 
 const { nn, optim } = gp;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { customFunction, gradcheck, isError, tensor, where, type Tensor } from 'gradproof';
-import { Sampler } from '../../lib/ops/samples.js';
+import { Sampler } from '../../lib/ops/gateway/samples.js';
 
 const s = (): Sampler => new Sampler({ dtype: 'f64', seed: 5 });
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runContract, type RunOptions } from '../../lib/contracts/index.js';
-import { state } from '../../lib/ops/state.js';
+import { state } from '../../lib/ops/gateway/state.js';
 
 const root = resolve(import.meta.dirname, '../..');
 let folder = '';

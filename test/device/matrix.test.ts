@@ -5,11 +5,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as gp from '../../lib/index.js';
 import { nn, optim } from '../../lib/index.js';
-import { dispatch } from '../../lib/ops/dispatch.js';
-import type { OpRecord, Slot } from '../../lib/ops/define.js';
-import { parseCall } from '../../lib/ops/arguments.js';
-import { allOps } from '../../lib/ops/registry.js';
-import { Sampler } from '../../lib/ops/samples.js';
+import { dispatch } from '../../lib/ops/gateway/dispatch.js';
+import type { OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import { parseCall } from '../../lib/ops/gateway/arguments.js';
+import { allOps } from '../../lib/ops/gateway/registry.js';
+import { Sampler } from '../../lib/ops/gateway/samples.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
 import { readRaw } from '../../lib/tensor/host.js';
 import { fakeDevice } from './fake.js';

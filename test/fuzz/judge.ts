@@ -1,6 +1,6 @@
 /** What an answer may be, and what must hold after it. */
 import * as gp from '../../lib/index.js';
-import { state } from '../../lib/ops/state.js';
+import { state } from '../../lib/ops/gateway/state.js';
 import { births } from '../../lib/tensor/storage.js';
 import { Mark } from './values.js';
 

@@ -1,8 +1,8 @@
 /** Everything that can be called: functions, methods, constructors and the methods of what they make. */
 import * as gp from '../../lib/index.js';
-import type { OpRecord, Slot } from '../../lib/ops/define.js';
-import { allOps } from '../../lib/ops/registry.js';
-import { Sampler } from '../../lib/ops/samples.js';
+import type { OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import { allOps } from '../../lib/ops/gateway/registry.js';
+import { Sampler } from '../../lib/ops/gateway/samples.js';
 import { inputs, recipes } from './recipes.js';
 import type { Values } from './values.js';
 

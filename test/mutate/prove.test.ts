@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { interceptRules } from '../../lib/autograd/engine.js';
 import * as gp from '../../lib/index.js';
 import { nn, optim, type ProofReport } from '../../lib/index.js';
-import { state } from '../../lib/ops/state.js';
+import { state } from '../../lib/ops/gateway/state.js';
 import { Causal, KEY_BIASES, nextTokenLoss } from '../cases/causal.js';
 import { EDGES, EncoderModule, KEY_BIAS, type Edge } from '../cases/encoder.js';
 import { FROZEN } from '../cases/encoder_frozen.js';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { isError } from 'gradproof';
-import { handshake, undeclaredRows } from '../../lib/ops/handshake.js';
-import { findOp, opFunction } from '../../lib/ops/registry.js';
+import { handshake, undeclaredRows } from '../../lib/ops/gateway/handshake.js';
+import { findOp, opFunction } from '../../lib/ops/gateway/registry.js';
 import { formatted } from '../../tools/faces.js';
 import { cpu, ops, trials } from './harness.js';
 

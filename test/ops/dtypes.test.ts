@@ -4,11 +4,11 @@
  */
 import { describe, expect, it } from 'vitest';
 import * as gp from '../../lib/index.js';
-import type { OpRecord, Slot } from '../../lib/ops/define.js';
-import { dispatch } from '../../lib/ops/dispatch.js';
-import { parseCall } from '../../lib/ops/arguments.js';
-import { allOps } from '../../lib/ops/registry.js';
-import { Sampler } from '../../lib/ops/samples.js';
+import type { OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import { dispatch } from '../../lib/ops/gateway/dispatch.js';
+import { parseCall } from '../../lib/ops/gateway/arguments.js';
+import { allOps } from '../../lib/ops/gateway/registry.js';
+import { Sampler } from '../../lib/ops/gateway/samples.js';
 import { DTYPES, type DType } from '../../lib/tensor/dtype.js';
 
 const copy = (slot: Slot): Slot =>

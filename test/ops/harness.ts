@@ -1,12 +1,12 @@
 /** Trying every op with its own samples: the loops of this folder share these few functions. */
-import { parseCall } from '../../lib/ops/arguments.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/define.js';
-import { dispatch } from '../../lib/ops/dispatch.js';
+import { parseCall } from '../../lib/ops/gateway/arguments.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import { dispatch } from '../../lib/ops/gateway/dispatch.js';
 import '../../lib/index.js';
-import { allOps } from '../../lib/ops/registry.js';
-import { Sampler } from '../../lib/ops/samples.js';
-import { mapSlot } from '../../lib/ops/slot.js';
-import { setRngState } from '../../lib/ops/generator.js';
+import { allOps } from '../../lib/ops/gateway/registry.js';
+import { Sampler } from '../../lib/ops/gateway/samples.js';
+import { mapSlot } from '../../lib/ops/gateway/slot.js';
+import { setRngState } from '../../lib/ops/gateway/generator.js';
 import { openDevice } from '../../lib/native/runtime.js';
 import { isFloat, type DType } from '../../lib/tensor/dtype.js';
 import { numbersOf, readRaw } from '../../lib/tensor/host.js';

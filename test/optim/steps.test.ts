@@ -2,12 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import { noGrad, tensor, type DType, type Tensor } from 'gradproof';
 import { clampGrads, gradNorm, scaleGrads } from '../../lib/ops/clip.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/define.js';
-import { dispatch } from '../../lib/ops/dispatch.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import { dispatch } from '../../lib/ops/gateway/dispatch.js';
 import * as rows from '../../lib/ops/embedding_rows.js';
 import * as more from '../../lib/ops/optim_more.js';
 import { adamStep, rmspropStep, sgdStep } from '../../lib/ops/optim_step.js';
-import { Sampler } from '../../lib/ops/samples.js';
+import { Sampler } from '../../lib/ops/gateway/samples.js';
 
 // Ten roundings of the storage dtype; f32 state carries f32 roundings for the half types.
 const TOLERANCE: Readonly<Record<string, number>> = { f32: 1.2e-6, f64: 2.3e-15, f16: 1e-3, bf16: 8e-3 };

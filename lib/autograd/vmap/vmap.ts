@@ -1,11 +1,11 @@
 /** Vectorised maps: a function of one sample, called once, works on a batch of them. */
 import { GradproofError } from '../../errors.js';
-import type { Inputs, Slot } from '../../ops/define.js';
-import { getRngState, setRngState } from '../../ops/generator.js';
+import type { Inputs, Slot } from '../../ops/gateway/define.js';
+import { getRngState, setRngState } from '../../ops/gateway/generator.js';
 import { checkOptions, needFunction } from '../../ops/options.js';
-import { mapSlot } from '../../ops/slot.js';
-import { passTo, state, type Interceptor } from '../../ops/state.js';
-import { dispatch } from '../../ops/dispatch.js';
+import { mapSlot } from '../../ops/gateway/slot.js';
+import { passTo, state, type Interceptor } from '../../ops/gateway/state.js';
+import { dispatch } from '../../ops/gateway/dispatch.js';
 import { onesLike } from '../../ops/create.js';
 import { normalizeAxis, showShape } from '../../tensor/shape.js';
 import { isTensor, type Tensor } from '../../tensor/tensor.js';

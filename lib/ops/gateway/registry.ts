@@ -1,6 +1,6 @@
 /** The registry of ops, and the closures that make a declaration callable. */
-import { GradproofError } from '../errors.js';
-import { Tensor, isTensor } from '../tensor/tensor.js';
+import { GradproofError } from '../../errors.js';
+import { Tensor, isTensor } from '../../tensor/tensor.js';
 import * as attributes from './attrs.js';
 import type { Attributes, Inputs, OpRecord, RawDef, Slot } from './define.js';
 import { parseCall } from './arguments.js';

@@ -3,10 +3,10 @@
  * 1, 2, 3", 2011) per device. Its state is a tensor i64[2] {seed, offset} that every random kernel reads and advances, so
  * eager and captured steps draw the same stream.
  */
-import { GradproofError, shown } from '../errors.js';
-import { openDevice, type Device } from '../native/runtime.js';
-import { fromHost, readBigInts, writeHost } from '../tensor/host.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { GradproofError, shown } from '../../errors.js';
+import { openDevice, type Device } from '../../native/runtime.js';
+import { fromHost, readBigInts, writeHost } from '../../tensor/host.js';
+import type { Tensor } from '../../tensor/tensor.js';
 import { state } from './state.js';
 
 const generators = new Map<Device, Tensor>();

@@ -1,12 +1,12 @@
 /** One kernel call: tensors and attributes into the call block, one crossing into the addon, handles back. */
-import { GradproofError } from '../errors.js';
-import { BLOCK_LENGTH, Code, KernelFlag, Stat, type KernelRow } from '../native/addon.js';
-import { collectIfGrown, collectNow, limits } from '../native/memory.js';
-import { addon, block, nativeError, stats, type Device } from '../native/runtime.js';
-import { dtypeNumber, dtypeSize } from '../tensor/dtype.js';
-import { broadcastStrides, checkCount, contiguousStrides, sameShape, type Shape } from '../tensor/shape.js';
-import { Storage, assertLive, births } from '../tensor/storage.js';
-import { Tensor, viewOf } from '../tensor/tensor.js';
+import { GradproofError } from '../../errors.js';
+import { BLOCK_LENGTH, Code, KernelFlag, Stat, type KernelRow } from '../../native/addon.js';
+import { collectIfGrown, collectNow, limits } from '../../native/memory.js';
+import { addon, block, nativeError, stats, type Device } from '../../native/runtime.js';
+import { dtypeNumber, dtypeSize } from '../../tensor/dtype.js';
+import { broadcastStrides, checkCount, contiguousStrides, sameShape, type Shape } from '../../tensor/shape.js';
+import { Storage, assertLive, births } from '../../tensor/storage.js';
+import { Tensor, viewOf } from '../../tensor/tensor.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from './define.js';
 import { state } from './state.js';
 

@@ -1,5 +1,5 @@
 /** A slot is one place of an op's inputs or outputs: a tensor, a list of them, or nothing. */
-import { Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../../tensor/tensor.js';
 import type { Slot } from './define.js';
 
 /** The slot with every tensor replaced by what `change` makes of it. */

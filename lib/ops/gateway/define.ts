@@ -6,11 +6,11 @@
  * forgets an output, does not compile. See lib/ops/README.md for the fields in prose.
  */
 /* eslint-disable @typescript-eslint/no-explicit-any -- variance: an attribute specification is read here, never written */
-import { GradproofError, shown } from '../errors.js';
-import type { KernelRow } from '../native/addon.js';
-import type { DType } from '../tensor/dtype.js';
-import type { Shape } from '../tensor/shape.js';
-import type { Meta, Tensor } from '../tensor/tensor.js';
+import { GradproofError, shown } from '../../errors.js';
+import type { KernelRow } from '../../native/addon.js';
+import type { DType } from '../../tensor/dtype.js';
+import type { Shape } from '../../tensor/shape.js';
+import type { Meta, Tensor } from '../../tensor/tensor.js';
 import type { AttrSpec } from './attrs.js';
 import { register } from './registry.js';
 import type { Sampler } from './samples.js';

@@ -1,7 +1,7 @@
 /** Attributes of ops: how an option is checked, defaulted and handed to a kernel as doubles. */
-import { GradproofError } from '../errors.js';
-import { checkDType, dtypeNumber, type DType } from '../tensor/dtype.js';
-import { isTensor } from '../tensor/tensor.js';
+import { GradproofError } from '../../errors.js';
+import { checkDType, dtypeNumber, type DType } from '../../tensor/dtype.js';
+import { isTensor } from '../../tensor/tensor.js';
 
 /** `In` is what a user may write, `Out` what rules and kernels see. */
 export interface AttrSpec<In, Out = In> {

@@ -1,9 +1,9 @@
 /** Inputs to try an op with: reproducible, made on the host, in the dtype and on the device that the caller asks for. */
-import { openDevice } from '../native/runtime.js';
-import type { DType } from '../tensor/dtype.js';
-import { fromHost } from '../tensor/host.js';
-import { contiguousStrides, numel, type Shape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
+import { openDevice } from '../../native/runtime.js';
+import type { DType } from '../../tensor/dtype.js';
+import { fromHost } from '../../tensor/host.js';
+import { contiguousStrides, numel, type Shape } from '../../tensor/shape.js';
+import { Tensor } from '../../tensor/tensor.js';
 
 export class Sampler {
   readonly dtype: DType;

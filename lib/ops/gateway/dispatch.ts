@@ -2,14 +2,14 @@
  * The gateway: every op call goes through `dispatch`, which checks it, finds its kernel (or runs its reference) and lets
  * the tape and whoever records note it.
  */
-import { GradproofError } from '../errors.js';
-import { openDevice, type Device } from '../native/runtime.js';
-import { isFloat, resultType, type DType } from '../tensor/dtype.js';
-import { broadcastShapes, checkCount, sameShape, type Shape } from '../tensor/shape.js';
-import { Tensor, viewOf } from '../tensor/tensor.js';
-import { constant } from './constants.js';
+import { GradproofError } from '../../errors.js';
+import { openDevice, type Device } from '../../native/runtime.js';
+import { isFloat, resultType, type DType } from '../../tensor/dtype.js';
+import { broadcastShapes, checkCount, sameShape, type Shape } from '../../tensor/shape.js';
+import { Tensor, viewOf } from '../../tensor/tensor.js';
+import { constant } from '../constants.js';
 import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot, View } from './define.js';
-import { apart, checkFits, checkInPlace, checkWhole } from './in_place.js';
+import { apart, checkFits, checkInPlace, checkWhole } from '../in_place.js';
 import { findRow, launch } from './launch.js';
 import { generatorState } from './generator.js';
 import { mapSlot } from './slot.js';

@@ -1,6 +1,6 @@
 /** Methods written by hand: functions whose first argument becomes `this`. */
-import { GradproofError } from '../errors.js';
-import { Tensor } from '../tensor/tensor.js';
+import { GradproofError } from '../../errors.js';
+import { Tensor } from '../../tensor/tensor.js';
 
 type TensorFunction = (x: Tensor, ...rest: never[]) => unknown;
 

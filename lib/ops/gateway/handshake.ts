@@ -1,6 +1,6 @@
 /** The handshake: every kernel row that a device offers for a declared op must state the declaration's signature. */
-import { GradproofError } from '../errors.js';
-import { onDeviceOpened, type Device } from '../native/runtime.js';
+import { GradproofError } from '../../errors.js';
+import { onDeviceOpened, type Device } from '../../native/runtime.js';
 import type { OpRecord } from './define.js';
 import { findOp } from './registry.js';
 
