@@ -3,7 +3,7 @@
  * sums, losses and functions that lose digits in f32; everything else in the dtype that comes in.
  */
 import { GradproofError } from '../errors.js';
-import type { OpRecord } from '../ops/gateway/define.js';
+import type { Inputs, OpRecord } from '../ops/gateway/define.js';
 import { needFunction } from '../ops/options.js';
 import { mapSlot } from '../ops/gateway/slot.js';
 import { passTo, state, type Interceptor, type LowPrecision } from '../ops/gateway/state.js';
@@ -17,6 +17,7 @@ export const LOWERED: ReadonlySet<string> = new Set([
   'linear',
   'linear_act',
   'conv2d',
+  'conv_transpose2d',
   'gru',
   'lstm',
   'rnn',
@@ -56,9 +57,23 @@ export const WIDENED: ReadonlySet<string> = new Set([
 ]);
 
 /** What an op is to be computed in, or undefined: as its operands are. */
-function precisionOf(op: OpRecord, low: DType): DType | undefined {
+function precisionOf(op: OpRecord, inputs: Inputs, low: DType): DType | undefined {
   if (LOWERED.has(op.name)) return low;
-  return WIDENED.has(op.name) ? 'f32' : undefined;
+  if (WIDENED.has(op.name)) return 'f32';
+  // Layers hand a product's low result and their own f32 parameters to one op: what does not promote by itself is widened.
+  return op.pointwise === undefined && op.mutates.length === 0 && isMixed(inputs) ? 'f32' : undefined;
+}
+
+function isMixed(inputs: Inputs): boolean {
+  let first: DType | undefined;
+  let mixed = false;
+  for (const slot of inputs) {
+    mapSlot(slot, (t) => {
+      if (isFloat(t.dtype)) mixed ||= t.dtype !== (first ??= t.dtype);
+      return t;
+    });
+  }
+  return mixed;
 }
 
 /** f64 was asked for on purpose and stays. */
@@ -71,7 +86,7 @@ function interceptor(outer: Interceptor | null): Interceptor {
   const pass = passTo(outer);
   return (op, inputs, attrs, device, perform) => {
     const low = state.autocast;
-    const dtype = low === null ? undefined : precisionOf(op, low);
+    const dtype = low === null ? undefined : precisionOf(op, inputs, low);
     if (dtype === undefined) return pass(op, inputs, attrs, device, perform);
     state.autocast = null;
     try {
@@ -99,7 +114,8 @@ function isPrecision(value: unknown): value is LowPrecision | null {
 
 /**
  * Runs `body` in mixed precision: products (matmul, linear, convolution, attention) cast their f32 operands to `dtype`,
- * losses, norms, softmax, sums and exponentials cast half operands to f32, other ops take what comes; f64 stays f64.
+ * losses, norms, softmax, sums and exponentials cast half operands to f32, so do ops that are given both (batch norm on a
+ * convolution's result); other ops take what comes; f64 stays f64.
  * Parameters stay f32 and get f32 gradients; backward() runs in the dtypes of the forward pass and belongs outside.
  * `null` switches it off for a stretch. Without a body: a guard for `using`. Throws ERR_ARGUMENT for another dtype and
  * ERR_ASYNC_SCOPE if the body returns a promise.

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import * as gp from '../../lib/index.js';
 import { LOWERED, WIDENED } from '../../lib/autograd/autocast.js';
 import { findOp } from '../../lib/ops/gateway/registry.js';
+import { flat, has, ops, refill, run, trials } from '../ops/harness.js';
 
 const { nn, optim } = gp;
 
@@ -40,6 +41,33 @@ describe('autocast', () => {
       });
     });
     expect(x.matmul(gp.randn([3, 2])).dtype).toBe('f32');
+  });
+
+  test('every op that takes several floats takes a mix of low and f32 ones: layers hand over both', () => {
+    const refused = ops
+      .filter((op) => op.mutates.length === 0 && !op.name.endsWith('_backward') && has(op, 'f32') && has(op, 'bf16'))
+      .flatMap((op) => trials(op, 'f32').map((trial, i) => ({ op, trial, i })))
+      .flatMap(({ op, trial, i }) => {
+        const floats = flat(trial.inputs).filter((t) => t.dtype === 'f32');
+        if (floats.length < 2) return [];
+        const mixed = [floats.slice(0, 1), floats.slice(1)].map((low) =>
+          refill(
+            trial.inputs,
+            flat(trial.inputs).map((t) => (low.includes(t) ? t.to('bf16') : t)),
+          ),
+        );
+        return mixed.flatMap((inputs) => {
+          try {
+            gp.autocast('bf16', () => {
+              run(op, { ...trial, inputs });
+            });
+            return [];
+          } catch (error) {
+            return [`${op.name} sample ${String(i)}: ${String(error)}`];
+          }
+        });
+      });
+    expect(refused).toEqual([]);
   });
 
   test('is the same as casting by hand, bit for bit, and parameters keep f32 with f32 gradients', () => {
