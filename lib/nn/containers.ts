@@ -180,3 +180,20 @@ export class Identity extends Module {
     return x;
   }
 }
+
+/** Axes startDim … endDim as one; by default all but the batch. */
+export class Flatten extends Module {
+  readonly startDim: number;
+  readonly endDim: number;
+
+  constructor(startDim = 1, endDim = -1) {
+    super();
+    this.startDim = startDim;
+    this.endDim = endDim;
+  }
+
+  override forward(x: Tensor): Tensor {
+    needTensors('Flatten', { x });
+    return x.flatten(this.startDim, this.endDim);
+  }
+}

@@ -16,8 +16,17 @@ export * from './linear.js';
 export * from './embedding.js';
 export * from './normalization.js';
 export * from './dropout.js';
-export { Conv2d, Flatten, type Conv2dOptions, type Pair } from './conv.js';
-export * from './conv_transpose.js';
+export {
+  Conv1d,
+  Conv2d,
+  ConvTranspose1d,
+  ConvTranspose2d,
+  type Conv1dModuleOptions,
+  type Conv2dOptions,
+  type ConvTranspose1dOptions,
+  type ConvTranspose2dOptions,
+  type Pair,
+} from './conv.js';
 export * from './pooling.js';
 export * from './batch_norm.js';
 export * from './vision.js';

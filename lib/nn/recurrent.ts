@@ -297,12 +297,8 @@ export class LSTM extends Recurrent {
   }
 }
 
-/** Gated recurrent units: [T, B, inputSize] → { output [T, B, directions · H], hn }. */
-export class GRU extends Recurrent {
-  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
-    super(inputSize, hiddenSize, options, 3, 'GRU');
-  }
-
+/** Layers whose only state is h. */
+abstract class PlainRecurrent extends Recurrent {
   override forward(x: PackedSequence, inputs?: RecurrentInputs): RecurrentOutput<PackedSequence>;
   override forward(x: Tensor, inputs?: RecurrentInputs): RecurrentOutput;
   override forward(
@@ -316,6 +312,13 @@ export class GRU extends Recurrent {
       (rows) => ({ output: rows, hn }),
       (y) => ({ output: y, hn }),
     );
+  }
+}
+
+/** Gated recurrent units: [T, B, inputSize] → { output [T, B, directions · H], hn }. */
+export class GRU extends PlainRecurrent {
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
+    super(inputSize, hiddenSize, options, 3, 'GRU');
   }
 
   protected override pass(
@@ -332,27 +335,12 @@ export class GRU extends Recurrent {
 }
 
 /** The simple recurrent network: [T, B, inputSize] → { output [T, B, directions · H], hn }. */
-export class RNN extends Recurrent {
+export class RNN extends PlainRecurrent {
   readonly nonlinearity: 'tanh' | 'relu';
 
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
     super(inputSize, hiddenSize, options, 1, 'RNN');
     this.nonlinearity = options.nonlinearity ?? 'tanh';
-  }
-
-  override forward(x: PackedSequence, inputs?: RecurrentInputs): RecurrentOutput<PackedSequence>;
-  override forward(x: Tensor, inputs?: RecurrentInputs): RecurrentOutput;
-  override forward(
-    x: Tensor | PackedSequence,
-    inputs: RecurrentInputs = {},
-  ): RecurrentOutput | RecurrentOutput<PackedSequence> {
-    const { output, states } = this.run(x, [inputs.h0], inputs.lengths);
-    const hn = states[0]!;
-    return packedOr(
-      output,
-      (rows) => ({ output: rows, hn }),
-      (y) => ({ output: y, hn }),
-    );
   }
 
   protected override pass(

@@ -37,6 +37,12 @@ const modules: Readonly<Record<string, () => nn.Module & { forward(x: Tensor): T
   'InstanceNorm2d eval': () => new nn.InstanceNorm2d(3, tracked),
   Conv1d: () => new nn.Conv1d(4, 6, 3, { stride: 2, padding: 1, groups: 2 }),
   'Conv2d depthwise': () => new nn.Conv2d(4, 4, 3, { padding: 1, groups: 4 }),
+  'Conv1d same': () => new nn.Conv1d(2, 3, 4, { padding: 'same', dilation: 2 }),
+  'Conv1d circular': () => new nn.Conv1d(2, 3, 3, { padding: 2, paddingMode: 'circular' }),
+  'Conv2d same': () => new nn.Conv2d(2, 3, [4, 3], { padding: 'same' }),
+  'Conv2d valid': () => new nn.Conv2d(2, 3, 3, { padding: 'valid', stride: 2 }),
+  'Conv2d reflect': () => new nn.Conv2d(2, 3, 3, { padding: [1, 2], paddingMode: 'reflect', stride: 2 }),
+  'Conv2d same replicate': () => new nn.Conv2d(2, 3, [2, 3], { padding: 'same', paddingMode: 'replicate' }),
   'Conv2d one sample': () => new nn.Conv2d(2, 3, 3, { stride: 2 }),
   ConvTranspose1d: () => new nn.ConvTranspose1d(4, 6, 3, { stride: 2, padding: 1, outputPadding: 1, groups: 2 }),
   ConvTranspose2d: () =>
@@ -191,6 +197,22 @@ describe('BatchNorm', () => {
     expect(() => gp.batchNorm(gp.zeros([2, 3]), { training: true, weight: gp.ones([2]) })).toThrow(/one per channel/);
     expect(() => new nn.GroupNorm(2, 3)).toThrow(/multiple of numGroups/);
     expect(() => gp.instanceNorm(gp.zeros([2, 3, 1]))).toThrow(/more than one position/);
+  });
+});
+
+describe('the options of convolutions', () => {
+  it('are refused where they make no sense', () => {
+    expect(() => new nn.Conv2d(2, 2, 3, { padding: 'same', stride: 2 })).toThrow(
+      /padding 'same' needs stride 1, got 2/,
+    );
+    // @ts-expect-error no such mode
+    expect(() => new nn.Conv1d(2, 2, 3, { paddingMode: 'mirror' })).toThrow(/paddingMode must be .*, got "mirror"/);
+    // @ts-expect-error two numbers for one axis
+    expect(() => new nn.Conv1d(2, 2, 3, { stride: [1, 1] })).toThrow(/stride must be one number/);
+    // @ts-expect-error not a flag
+    expect(() => new nn.ConvTranspose1d(2, 2, 3, { bias: 'no' })).toThrow(/bias/);
+    // @ts-expect-error a transposed convolution has no such option
+    expect(() => new nn.ConvTranspose2d(2, 2, 3, { paddingMode: 'zeros' })).toThrow(/paddingMode/);
   });
 });
 

@@ -75,6 +75,12 @@ cases = {
     "InstanceNorm2d eval": record(nn.InstanceNorm2d(3, affine=True, track_running_stats=True), [2, 3, 4, 3], train=False),
     "Conv1d": record(nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2), [2, 4, 9]),
     "Conv2d depthwise": record(nn.Conv2d(4, 4, 3, padding=1, groups=4), [2, 4, 6, 7]),
+    "Conv1d same": record(nn.Conv1d(2, 3, 4, padding="same", dilation=2), [2, 2, 9]),
+    "Conv1d circular": record(nn.Conv1d(2, 3, 3, padding=2, padding_mode="circular"), [2, 2, 5]),
+    "Conv2d same": record(nn.Conv2d(2, 3, (4, 3), padding="same"), [2, 2, 5, 6]),
+    "Conv2d valid": record(nn.Conv2d(2, 3, 3, padding="valid", stride=2), [2, 2, 5, 6]),
+    "Conv2d reflect": record(nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode="reflect", stride=2), [2, 2, 5, 6]),
+    "Conv2d same replicate": record(nn.Conv2d(2, 3, (2, 3), padding="same", padding_mode="replicate"), [2, 5, 6]),
     "Conv2d one sample": record(nn.Conv2d(2, 3, 3, stride=2), [2, 7, 8]),
     "ConvTranspose1d": record(nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2), [2, 4, 5]),
     "ConvTranspose2d": record(
