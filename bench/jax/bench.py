@@ -2,34 +2,22 @@
 
 python bench.py --workload b [--dtype f32|bf16] [--threads 2]
 
-Speaks the same lines as ../pytorch/bench.py: `run N` performs N training steps and answers {"ms": [...]}; `quit` ends.
-Without a driver: `--steps N` prints a summary. JAX gains much from a malloc that uses huge pages and keeps its memory:
+Speaks with its driver as ../rival.py says; without one: `--steps N` prints a summary.
+JAX gains much from a malloc that uses huge pages and keeps its memory:
 GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.trim_threshold=4294967296:glibc.malloc.mmap_threshold=4294967296
 """
 
-import argparse
-import json
 import os
-import statistics
+import pathlib
 import sys
-import time
+
+sys.path.append(str(pathlib.Path(__file__).parent.parent))
+import rival
 
 options = None
 
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", choices=["a", "b", "c", "c1", "d", "e"], required=True)
-    parser.add_argument("--mode", choices=["jit"], default="jit")
-    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=0)
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    options = parse()
+    options = rival.parse(__doc__, ["a", "b", "c", "c1", "d", "e"], ["jit"])
     # Read once, when XLA starts.
     if options.threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -133,7 +121,9 @@ def cnn(half):
 
     def layer(p, x):
         y = jax.lax.conv_general_dilated(x, p["w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + p["b"]
-        return jax.lax.reduce_window(jax.nn.relu(y), -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        b, h, w, c = y.shape
+        # not reduce_window: the gradient of that costs twice the rest of the step
+        return jax.nn.relu(y).reshape(b, h // 2, 2, w // 2, 2, c).max((2, 4))
 
     def loss(p, x, y):
         return cross_entropy(dense(p["head"], layer(p["c2"], layer(p["c1"], x)).reshape(64, -1), half), y)
@@ -180,28 +170,7 @@ def make_step(workload, dtype):
 
 
 def main():
-    step = make_step(options.workload, options.dtype)
-    for _ in range(options.warmup):
-        step()
-
-    def timed(count):
-        times = []
-        for _ in range(count):
-            start = time.perf_counter()
-            step()
-            times.append(1e3 * (time.perf_counter() - start))
-        return times
-
-    if options.steps > 0:
-        times = sorted(timed(options.steps))
-        print(json.dumps({"medianMs": statistics.median(times), "minMs": times[0], "maxMs": times[-1]}))
-        return
-    print(json.dumps({"ready": f"jax {jax.__version__} {options.mode}"}), flush=True)
-    for line in sys.stdin:
-        words = line.split()
-        if not words or words[0] == "quit":
-            return
-        print(json.dumps({"ms": timed(int(words[1]))}), flush=True)
+    rival.serve(make_step(options.workload, options.dtype), f"jax {jax.__version__}", options)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,18 @@
 
 python bench.py --workload b --mode eager|compile [--dtype f32|bf16] [--threads 2]
 
-Speaks lines on standard input and output so that a driver can interleave it with another process:
-`run N` performs N training steps and answers {"ms": [...]}; `quit` ends. Without a driver: `--steps N` prints a summary.
+Speaks with its driver as ../rival.py says; without one: `--steps N` prints a summary.
 """
 
-import argparse
-import json
-import statistics
+import pathlib
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+sys.path.append(str(pathlib.Path(__file__).parent.parent))
+import rival
 
 
 class Block(nn.Module):
@@ -198,37 +197,9 @@ def make_step(workload, mode, dtype):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", choices=WORKLOADS, required=True)
-    parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
-    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=0)
-    options = parser.parse_args()
+    options = rival.parse(__doc__, WORKLOADS, ["eager", "compile"])
     torch.set_num_threads(options.threads)
-    step = make_step(options.workload, options.mode, options.dtype)
-    for _ in range(options.warmup):
-        step()
-
-    def timed(count):
-        times = []
-        for _ in range(count):
-            start = time.perf_counter()
-            step()
-            times.append(1e3 * (time.perf_counter() - start))
-        return times
-
-    if options.steps > 0:
-        times = sorted(timed(options.steps))
-        print(json.dumps({"medianMs": statistics.median(times), "minMs": times[0], "maxMs": times[-1]}))
-        return
-    print(json.dumps({"ready": f"torch {torch.__version__} {options.mode}"}), flush=True)
-    for line in sys.stdin:
-        words = line.split()
-        if not words or words[0] == "quit":
-            return
-        print(json.dumps({"ms": timed(int(words[1]))}), flush=True)
+    rival.serve(make_step(options.workload, options.mode, options.dtype), f"torch {torch.__version__}", options)
 
 
 if __name__ == "__main__":
