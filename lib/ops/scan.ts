@@ -1,4 +1,4 @@
-/** Running products, extremes and log-sum-exps along an axis. */
+/** Running sums, products, extremes and log-sum-exps along an axis. */
 import { DTYPES, FLOATS, isFloat } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -14,6 +14,28 @@ import { scatterAdd } from './gather.js';
 function fromEnd(x: Tensor, dim: number): Tensor {
   return x.shape.length === 0 ? x : flip(flip(x, dim).cumsum(dim), dim);
 }
+
+export const cumsum = defineOp({
+  name: 'cumsum',
+  doc: 'Running sum along an axis: y[i] = x[0] + … + x[i]. Integers and booleans add up to i64.',
+  inputs: ['x'],
+  attrs: { dim: integer() },
+  positional: ['dim'],
+  outputs: ['y'],
+  dtypes: DTYPES,
+  canonical: ({ dim }, { x }) => ({ dim: normalizeAxis(dim, x.shape.length, 'cumsum') }),
+  infer: ({ x }) => ({ y: like(x, { dtype: isFloat(x.dtype) ? x.dtype : 'i64' }) }),
+  gradient: {
+    kind: 'rule',
+    needs: [],
+    // dx[i] = dy[i] + … + dy[n − 1]
+    backward: ({ y: dy }, _saved, { dim }) => ({ x: () => fromEnd(dy, dim) }),
+  },
+  *samples(s) {
+    yield { in: { x: s.randn([3, 4]) }, attrs: { dim: 1 } };
+    yield { in: { x: s.strided(s.randn([2, 3, 4])) }, attrs: { dim: 0 } };
+  },
+});
 
 export const cumprod = defineOp({
   name: 'cumprod',

@@ -1,6 +1,6 @@
-/** Order along an axis: sort, argsort, topk; and running sums. */
+/** Order along an axis: sort, argsort, topk. */
 import { GradproofError, shown } from '../errors.js';
-import { DTYPES, isFloat } from '../tensor/dtype.js';
+import { DTYPES } from '../tensor/dtype.js';
 import { normalizeAxis } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { flag, integer } from './gateway/attrs.js';
@@ -9,7 +9,6 @@ import { defineOp, like } from './gateway/define.js';
 import { scatterAdd } from './gather.js';
 import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
-import { flip } from './arrange.js';
 
 export const sort = defineOp({
   name: 'sort',
@@ -69,30 +68,6 @@ export function topk(
     ? { values, indices }
     : { values: values.narrow(axis, 0, k), indices: indices.narrow(axis, 0, k) };
 }
-
-export const cumsum = defineOp({
-  name: 'cumsum',
-  doc: 'Running sum along an axis: y[i] = x[0] + … + x[i]. Integers and booleans add up to i64.',
-  inputs: ['x'],
-  attrs: { dim: integer() },
-  positional: ['dim'],
-  outputs: ['y'],
-  dtypes: DTYPES,
-  canonical: ({ dim }, { x }) => ({ dim: normalizeAxis(dim, x.shape.length, 'cumsum') }),
-  infer: ({ x }) => ({ y: like(x, { dtype: isFloat(x.dtype) ? x.dtype : 'i64' }) }),
-  gradient: {
-    kind: 'rule',
-    needs: [],
-    // dx[i] = dy[i] + … + dy[n − 1]
-    backward: ({ y: dy }, _saved, { dim }) => ({
-      x: () => (dy.shape.length === 0 ? dy : flip(flip(dy, dim).cumsum(dim), dim)),
-    }),
-  },
-  *samples(s) {
-    yield { in: { x: s.randn([3, 4]) }, attrs: { dim: 1 } };
-    yield { in: { x: s.strided(s.randn([2, 3, 4])) }, attrs: { dim: 0 } };
-  },
-});
 
 declare module '../tensor/tensor.js' {
   interface Tensor {

@@ -2,48 +2,35 @@
 import { checkOptions } from '../ops/options.js';
 import { adamStep } from '../ops/optim_step.js';
 import { checkNumber, type ParamGroup } from './group.js';
+import { checkMoments, MOMENT_NAMES, type MomentHyper, type MomentOptions } from './moments.js';
 import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
 
-export interface AdamOptions {
+export interface AdamOptions extends MomentOptions {
   /** Default 1e-3. */
   readonly lr?: number | undefined;
-  /** Decay rates of the averages of gradient and squared gradient. Default [0.9, 0.999]. */
-  readonly betas?: readonly [number, number] | undefined;
-  /** Added to the root of the second average. Default 1e-8. */
-  readonly eps?: number | undefined;
   /** Adam: added to the gradient, default 0. AdamW: taken from the parameter, times lr, default 0.01. */
   readonly weightDecay?: number | undefined;
   /** Divide by the largest second average so far. Default false. */
   readonly amsgrad?: boolean | undefined;
-  /** Default false. */
-  readonly maximize?: boolean | undefined;
 }
 
-type AdamHyper = {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
+type AdamHyper = MomentHyper & {
   readonly weightDecay: number;
   readonly decoupled: boolean;
   readonly amsgrad: boolean;
-  readonly maximize: boolean;
 };
 
-const NAMES = ['params', 'lr', 'betas', 'eps', 'weightDecay', 'amsgrad', 'maximize'];
+const NAMES = [...MOMENT_NAMES, 'weightDecay', 'amsgrad'];
 
 function settle(options: AdamOptions, decoupled: boolean): { readonly lr: number; readonly hyper: AdamHyper } {
   checkOptions(decoupled ? 'AdamW' : 'Adam', options, NAMES);
-  const [beta1, beta2] = options.betas ?? [0.9, 0.999];
   return {
     lr: options.lr ?? 1e-3,
     hyper: {
-      beta1: checkNumber('betas[0]', beta1, 0, 1, true),
-      beta2: checkNumber('betas[1]', beta2, 0, 1, true),
-      eps: checkNumber('eps', options.eps ?? 1e-8, 0),
+      ...checkMoments(options),
       weightDecay: checkNumber('weightDecay', options.weightDecay ?? (decoupled ? 0.01 : 0), 0),
       decoupled,
       amsgrad: options.amsgrad ?? false,
-      maximize: options.maximize ?? false,
     },
   };
 }

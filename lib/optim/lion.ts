@@ -2,6 +2,7 @@
 import { checkOptions } from '../ops/options.js';
 import { lionStep } from '../ops/optim_more.js';
 import { checkNumber, type ParamGroup } from './group.js';
+import { checkBetas } from './moments.js';
 import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
 
 export interface LionOptions {
@@ -26,12 +27,10 @@ const NAMES = ['params', 'lr', 'betas', 'weightDecay', 'maximize'];
 
 function settle(options: LionOptions): { readonly lr: number; readonly hyper: LionHyper } {
   checkOptions('Lion', options, NAMES);
-  const [beta1, beta2] = options.betas ?? [0.9, 0.99];
   return {
     lr: options.lr ?? 1e-4,
     hyper: {
-      beta1: checkNumber('betas[0]', beta1, 0, 1, true),
-      beta2: checkNumber('betas[1]', beta2, 0, 1, true),
+      ...checkBetas(options.betas ?? [0.9, 0.99]),
       weightDecay: checkNumber('weightDecay', options.weightDecay ?? 0, 0),
       maximize: options.maximize ?? false,
     },

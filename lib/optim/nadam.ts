@@ -2,50 +2,37 @@
 import { checkOptions } from '../ops/options.js';
 import { nadamStep } from '../ops/optim_more.js';
 import { checkNumber, type ParamGroup } from './group.js';
+import { checkMoments, MOMENT_NAMES, type MomentHyper, type MomentOptions } from './moments.js';
 import { Optimizer, type Active, type Params, type StepOptions } from './optimizer.js';
 
-export interface NAdamOptions {
+export interface NAdamOptions extends MomentOptions {
   /** Default 2e-3. */
   readonly lr?: number | undefined;
-  /** Decay rates of the averages of gradient and squared gradient. Default [0.9, 0.999]. */
-  readonly betas?: readonly [number, number] | undefined;
-  /** Default 1e-8. */
-  readonly eps?: number | undefined;
   /** Added to the gradient. Default 0. */
   readonly weightDecay?: number | undefined;
   /** Default 4e-3. */
   readonly momentumDecay?: number | undefined;
   /** Weight decay is taken from the parameter, times lr, instead. Default false. */
   readonly decoupledWeightDecay?: boolean | undefined;
-  /** Default false. */
-  readonly maximize?: boolean | undefined;
 }
 
-type NAdamHyper = {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
+type NAdamHyper = MomentHyper & {
   readonly weightDecay: number;
   readonly momentumDecay: number;
   readonly decoupled: boolean;
-  readonly maximize: boolean;
 };
 
-const NAMES = ['params', 'lr', 'betas', 'eps', 'weightDecay', 'momentumDecay', 'decoupledWeightDecay', 'maximize'];
+const NAMES = [...MOMENT_NAMES, 'weightDecay', 'momentumDecay', 'decoupledWeightDecay'];
 
 function settle(options: NAdamOptions): { readonly lr: number; readonly hyper: NAdamHyper } {
   checkOptions('NAdam', options, NAMES);
-  const [beta1, beta2] = options.betas ?? [0.9, 0.999];
   return {
     lr: options.lr ?? 2e-3,
     hyper: {
-      beta1: checkNumber('betas[0]', beta1, 0, 1, true),
-      beta2: checkNumber('betas[1]', beta2, 0, 1, true),
-      eps: checkNumber('eps', options.eps ?? 1e-8, 0),
+      ...checkMoments(options),
       weightDecay: checkNumber('weightDecay', options.weightDecay ?? 0, 0),
       momentumDecay: checkNumber('momentumDecay', options.momentumDecay ?? 4e-3, 0),
       decoupled: options.decoupledWeightDecay ?? false,
-      maximize: options.maximize ?? false,
     },
   };
 }

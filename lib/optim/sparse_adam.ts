@@ -2,43 +2,25 @@
 import { GradproofError } from '../errors.js';
 import { sparseAdamStep } from '../ops/embedding_rows.js';
 import { checkOptions } from '../ops/options.js';
-import { checkNumber, type ParamGroup } from './group.js';
+import { type ParamGroup } from './group.js';
+import { checkMoments, MOMENT_NAMES, type MomentHyper, type MomentOptions } from './moments.js';
 import { Optimizer, type Active, type ActiveRows, type Params, type StepOptions } from './optimizer.js';
 
-export interface SparseAdamOptions {
+export interface SparseAdamOptions extends MomentOptions {
   /** Default 1e-3. */
   readonly lr?: number | undefined;
-  /** Decay rates of the averages of gradient and squared gradient. Default [0.9, 0.999]. */
-  readonly betas?: readonly [number, number] | undefined;
-  /** Default 1e-8. */
-  readonly eps?: number | undefined;
-  /** Default false. */
-  readonly maximize?: boolean | undefined;
 }
 
-type SparseAdamHyper = {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly maximize: boolean;
-};
-
-function settle(options: SparseAdamOptions): { readonly lr: number; readonly hyper: SparseAdamHyper } {
-  checkOptions('SparseAdam', options, ['params', 'lr', 'betas', 'eps', 'maximize']);
-  const [beta1, beta2] = options.betas ?? [0.9, 0.999];
+function settle(options: SparseAdamOptions): { readonly lr: number; readonly hyper: MomentHyper } {
+  checkOptions('SparseAdam', options, MOMENT_NAMES);
   return {
     lr: options.lr ?? 1e-3,
-    hyper: {
-      beta1: checkNumber('betas[0]', beta1, 0, 1, true),
-      beta2: checkNumber('betas[1]', beta2, 0, 1, true),
-      eps: checkNumber('eps', options.eps ?? 1e-8, 0),
-      maximize: options.maximize ?? false,
-    },
+    hyper: checkMoments(options),
   };
 }
 
 /** Moments of the rows used decay, those of all others stay. Gradients that are not by rows are ERR_OPTIMIZER. */
-export class SparseAdam extends Optimizer<SparseAdamHyper, SparseAdamOptions> {
+export class SparseAdam extends Optimizer<MomentHyper, SparseAdamOptions> {
   constructor(params: Params<SparseAdamOptions>, options: SparseAdamOptions = {}) {
     super(params, options, settle, () => ['expAvg', 'expAvgSq']);
   }
@@ -52,7 +34,7 @@ export class SparseAdam extends Optimizer<SparseAdamHyper, SparseAdamOptions> {
 
   protected override updateRows(
     active: ActiveRows,
-    group: ParamGroup<SparseAdamHyper>,
+    group: ParamGroup<MomentHyper>,
     { scale, skip }: StepOptions,
   ): void {
     const { params, values, ids, steps } = active;

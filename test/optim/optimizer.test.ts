@@ -216,6 +216,10 @@ describe('an optimizer', () => {
       () => new optim.Adam([x], { lr: -1 }),
       () => new optim.Adam([x], { lr: Infinity }),
       () => new optim.Adam([x], { betas: [1, 0.9] }),
+      // @ts-expect-error one number for both
+      () => new optim.RAdam([x], { betas: 0.9 }),
+      // @ts-expect-error three numbers
+      () => new optim.Lion([x], { betas: [0.9, 0.9, 0.9] }),
       () => new optim.AdamW([x], { weightDecay: -0.1 }),
       () => new optim.AdamW([x], { eps: -1e-8 }),
       () => new optim.SGD([x], { momentum: NaN }),
