@@ -64,6 +64,11 @@ function releaseRows({ storage, ids }: RowGradient): void {
   ids.storage.release();
 }
 
+/** Whether whoever records has no use for a gradient that is going. */
+function isSpared(old: Tensor): boolean {
+  return state.recorder === null || state.recorder.spares?.(old) === true;
+}
+
 /** Sets `.grad`. The old one is released where nobody can hold it, so that a long synchronous run makes no garbage of it. */
 export function replaceGradient(leaf: Tensor, value: Tensor | null): void {
   const rows = rowsOf(leaf);
@@ -74,7 +79,7 @@ export function replaceGradient(leaf: Tensor, value: Tensor | null): void {
   }
   const old = leaf.gradient;
   leaf.gradient = value;
-  if (old !== null && old !== value && old.storage.unseen && state.recorder === null) old.storage.release();
+  if (old !== null && old !== value && old.storage.unseen && isSpared(old)) old.storage.release();
 }
 
 /** What hooks and `.grad` of a leaf get: rows only where there is neither a hook nor a gradient to add them to. */

@@ -10,6 +10,7 @@ import { RowGradient } from '../tensor/row_gradient.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkOptions, needFlags, needFunction } from '../ops/options.js';
+import { replaceGradient } from '../autograd/leaf.js';
 import { state } from '../ops/gateway/state.js';
 import { checked } from './check.js';
 import { assertSameProgram, gradientsDiffer } from './compare.js';
@@ -107,6 +108,7 @@ class Cache<A extends readonly unknown[], R> {
     const { tensors, rest } = this.#prepare(args);
     const found = this.#find(tensors, rest);
     if (found === undefined) return this.#record(args, tensors, rest);
+    makeRoom(found);
     const replay = (): R => this.#finish(found, tensors, found.program.run(tensors));
     const every = this.#options.checkCapture ?? 0;
     if (every === 0 || ++this.#replays % every !== 0) return replay();
@@ -123,6 +125,7 @@ class Cache<A extends readonly unknown[], R> {
     const { tensors, rest } = this.#prepare(args);
     const found = this.#find(tensors, rest);
     if (found === undefined) return this.#record(args, tensors, rest);
+    makeRoom(found);
     return this.#finish(found, tensors, await found.program.runAsync(tensors));
   }
 
@@ -205,6 +208,11 @@ class Cache<A extends readonly unknown[], R> {
       return 'argument' in source ? args[source.argument]! : viewIn(outputs[source.output]!, source.view);
     });
   }
+}
+
+/** Before the first run: gradients that the step only clears and makes anew need not lie beside the program's own. */
+function makeRoom({ program, private: hidden }: Captured<unknown>): void {
+  if (!program.opened) for (const leaf of hidden) replaceGradient(leaf, null);
 }
 
 function viewIn(storage: Storage, { shape, stride, offset, dtype }: Operand): Tensor {

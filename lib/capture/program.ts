@@ -42,8 +42,13 @@ const unreachable = new FinalizationRegistry<number>((id) => {
   addon().releaseProgram(id);
 });
 
+/** Bytes; smaller ones are not worth a collection. */
+const LARGE_ARENA = 16 * 1024 * 1024;
+
 export class Program {
-  readonly #id: number;
+  /** The native side's number; 0 before the first run. */
+  #id = 0;
+  readonly #argumentBytes: readonly number[];
   readonly #plan: Plan;
   readonly #device: Device;
   readonly #handles: Float64Array;
@@ -55,14 +60,34 @@ export class Program {
   constructor(plan: Plan, device: Device, argumentBytes: readonly number[]) {
     this.#plan = plan;
     this.#device = device;
-    this.#id = addon().createProgram(encode(plan, device, argumentBytes));
-    if (this.#id < 0) throw nativeError(this.#id, 'compile');
-    unreachable.register(this, this.#id, this);
+    this.#argumentBytes = argumentBytes;
     this.#handles = new Float64Array(plan.externals.length);
     this.#outputBytes = plan.slots.filter(({ kind }) => kind === 'output').map(({ bytes }) => bytes);
     this.#scalars = plan.externals
       .filter((external): external is Storage => external instanceof Storage && external.refresh !== undefined)
       .map((storage) => ({ storage, tensor: new Tensor(storage, [], [], 0, storage.bytes === 8 ? 'f64' : 'f32') }));
+  }
+
+  /** @internal Whether it has run, and so has its arena. */
+  get opened(): boolean {
+    return this.#id !== 0;
+  }
+
+  /**
+   * Makes the arena, on the first run: by then what the recorded calls made is garbage, which goes back to the system first
+   * where it is much. An arena beside it would cost its size again, and fresh pages cost more than the plan.
+   */
+  #open(): number {
+    if (this.#id !== 0) return this.#id;
+    if (this.#plan.arenaBytes >= LARGE_ARENA) {
+      collectNow(true);
+      addon().trim();
+    }
+    const id = addon().createProgram(encode(this.#plan, this.#device, this.#argumentBytes));
+    if (id < 0) throw nativeError(id, 'compile');
+    unreachable.register(this, id, this);
+    this.#id = id;
+    return id;
   }
 
   #bind(args: readonly Tensor[]): void {
@@ -109,13 +134,14 @@ export class Program {
   /** @internal Runs once; the fresh storages of the outputs, in the plan's order. */
   run(args: readonly Tensor[]): Storage[] {
     collectIfDue();
+    const id = this.#open();
     this.#bind(args);
     let owners = this.#owners();
-    let code = addon().runProgram(this.#id, this.#handles, ...owners);
+    let code = addon().runProgram(id, this.#handles, ...owners);
     if ((code === Code.OutOfMemory || code === Code.OutOfHandles) && block[1] === -1) {
       collectNow(true);
       owners = this.#owners();
-      code = addon().runProgram(this.#id, this.#handles, ...owners);
+      code = addon().runProgram(id, this.#handles, ...owners);
     }
     this.#touch(args);
     if (code !== Code.Ok) throw this.#failure(code, block[1]!, block[2]!, block[3]!);
@@ -126,10 +152,11 @@ export class Program {
   /** @internal Runs on the addon's own thread. */
   async runAsync(args: readonly Tensor[]): Promise<Storage[]> {
     collectIfDue();
+    const id = this.#open();
     this.#bind(args);
     const owners = this.#owners();
     this.#touch(args);
-    const answer = await addon().runProgramAsync(this.#id, this.#handles, owners);
+    const answer = await addon().runProgramAsync(id, this.#handles, owners);
     const code = answer[0] ?? 0;
     if (code < 0) throw this.#failure(code, answer[1]!, answer[2]!, answer[3]!);
     owners.forEach((owner, i) => (owner.handle = answer[i]!));
@@ -165,7 +192,7 @@ export class Program {
 
   /** Starts measuring on the first call; afterwards the mean time of every instruction since then. */
   profile(): ProfileRow[] {
-    const times = addon().profileProgram(this.#id, true);
+    const times = addon().profileProgram(this.#open(), true);
     if (!this.#profiling) this.#profiling = true;
     const runs = Math.max(1, times[times.length - 1] ?? 1);
     let total = 0;
@@ -198,8 +225,10 @@ export class Program {
 
   /** @internal */
   release(): void {
+    if (this.#id === 0) return;
     unreachable.unregister(this);
     addon().releaseProgram(this.#id);
+    this.#id = 0;
   }
 }
 

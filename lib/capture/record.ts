@@ -72,6 +72,7 @@ export class Recording implements Recorder {
   readonly madeBytes: number[] = [];
   readonly #made = new Map<number, number>();
   readonly #arguments: ReadonlyMap<Storage, number>;
+  readonly #leaves = new Set<Storage>();
 
   constructor(args: readonly Tensor[]) {
     this.#arguments = new Map(args.map((t, i) => [t.storage, i]));
@@ -86,7 +87,9 @@ export class Recording implements Recorder {
     const made = this.#made.get(storage.id);
     if (made !== undefined) return { kind: 'made', index: made };
     const argument = this.#arguments.get(storage);
-    return argument === undefined ? { kind: 'leaf', storage } : { kind: 'argument', index: argument };
+    if (argument !== undefined) return { kind: 'argument', index: argument };
+    this.#leaves.add(storage);
+    return { kind: 'leaf', storage };
   }
 
   operand(t: Tensor): Operand {
@@ -132,6 +135,11 @@ export class Recording implements Recorder {
       use.last = value;
       if (how === 'accumulated' && value !== null && this.place(value.storage).kind === 'leaf') use.accumulated = true;
     }
+  }
+
+  /** What this call made is known by its number alone; leaves are bound to the program. */
+  spares({ storage }: Tensor): boolean {
+    return !this.#leaves.has(storage) && !this.#arguments.has(storage);
   }
 
   entered(module: object): void {

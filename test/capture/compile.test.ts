@@ -266,6 +266,23 @@ describe('a captured step', () => {
     expect(run(true)).toEqual(run(false));
   });
 
+  it('refuses to step on the gradients of the call before, and names the line', () => {
+    const model = new gp.nn.Linear(4, 3);
+    const opt = new gp.optim.AdamW(model.parameters());
+    model
+      .forward(gp.randn([5, 4]))
+      .sum()
+      .backward();
+    const step = gp.compile((x: Tensor) => {
+      opt.step();
+      opt.zeroGrad();
+      model.forward(x).square().mean().backward();
+    });
+    step(gp.randn([5, 4]));
+    const error = expectCode(() => step(gp.randn([5, 4])), 'ERR_CAPTURE');
+    expect(error.message).toMatch(/compile\.test\.ts:\d+:\d+.*'adam_step' reads a tensor that the first call/);
+  });
+
   it('makes a used-up gradient unreadable, unless keepGrads', () => {
     const p = problem();
     const step = gp.compile(p.step);

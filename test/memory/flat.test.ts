@@ -149,4 +149,29 @@ describe('live bytes', () => {
     });
     expect(() => leaked?.sum()).toThrow(/released/);
   });
+
+  it('of a captured step are what it binds and its arena: nothing of the recorded calls is left', () => {
+    const model = new nn.Sequential(new nn.Linear(1024, 4096), new nn.ReLU(), new nn.Linear(4096, 1024));
+    const opt = new optim.AdamW(model.parameters());
+    const x = gp.randn([64, 1024]);
+    const step = gp.compile((): Tensor => {
+      opt.zeroGrad();
+      const loss = model.forward(x).square().mean();
+      loss.backward();
+      opt.step();
+      return loss.detach();
+    });
+    gp.collect();
+    const gradients = 4 * (2 * 1024 * 4096 + 4096 + 1024);
+    const before = gp.memory({ resetPeak: true }).liveBytes;
+    step();
+    expect(gp.memory({ resetPeak: true }).peakBytes - before).toBeGreaterThan(gradients); // the averages were there
+    step();
+    expect(gp.memory({ resetPeak: true }).peakBytes - before).toBeLessThan(1.5 * gradients);
+    step();
+    const { arena } = step.programs[0]!.memory();
+    expect(arena).toBeGreaterThan(gradients);
+    expect(gp.memory().liveBytes - before).toBeLessThan(arena + 1e6);
+    expect(gp.memory().peakBytes - before).toBeLessThan(1.5 * gradients);
+  });
 });

@@ -12,6 +12,8 @@ export interface Recorder {
   called?(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs): void;
   /** A leaf's `.grad` was cleared, assigned fresh, or accumulated into. */
   gradient?(leaf: Tensor, how: 'cleared' | 'fresh' | 'accumulated', value: Tensor | null): void;
+  /** Whether nothing noted so far refers to a gradient that is being replaced: then its memory goes back at once. */
+  spares?(old: Tensor): boolean;
   /** A module's forward runs: its train flag and tensors belong to the guards. */
   entered?(module: object): void;
   /** A module's forward returned `output`, hooks included; it is still on the stack of running modules. */
