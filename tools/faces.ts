@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as ops from '../lib/ops/index.js';
-import type { OpRecord } from '../lib/ops/gateway/define.js';
+import type { OpRecord } from '../lib/ops/gateway/op.js';
 import { camelCase } from '../lib/ops/gateway/registry.js';
 
 const target = fileURLToPath(new URL('../lib/ops/face.ts', import.meta.url));

@@ -3,7 +3,7 @@ import { gradcheck, type GradcheckReport } from '../autograd/index.js';
 import { isError } from '../errors.js';
 import { parseCall } from '../ops/gateway/arguments.js';
 import { dispatch } from '../ops/gateway/dispatch.js';
-import type { OpRecord, Slot } from '../ops/gateway/define.js';
+import type { OpRecord, Slot } from '../ops/gateway/op.js';
 import { Sampler } from '../ops/gateway/samples.js';
 import { isFloat } from '../tensor/dtype.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';

@@ -4,7 +4,7 @@
  * it. Ids are the same in every run of the same program, which is what lets a mutant name a place of a recorded graph.
  */
 import { runningModules, type Module } from '../nn/module.js';
-import type { Attributes, Inputs, OpRecord } from '../ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord } from '../ops/gateway/op.js';
 import { passTo, state } from '../ops/gateway/state.js';
 
 export interface Site {

@@ -11,7 +11,7 @@ import { withGrad } from '../autograd/modes.js';
 import { nextSequence } from '../autograd/tape.js';
 import { cast } from '../ops/memory.js';
 import type { Module } from '../nn/module.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../ops/gateway/op.js';
 import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { dispatch } from '../ops/gateway/dispatch.js';
 import { mapSlot } from '../ops/gateway/slot.js';

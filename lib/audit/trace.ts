@@ -6,7 +6,7 @@
 import { nextSequence } from '../autograd/tape.js';
 import { userLine } from '../capture/lines.js';
 import type { Module } from '../nn/module.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../ops/gateway/op.js';
 import { state, type Recorder } from '../ops/gateway/state.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import { numbersOf, readRaw } from '../tensor/host.js';

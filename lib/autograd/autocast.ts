@@ -3,7 +3,7 @@
  * sums, losses and functions that lose digits in f32; everything else in the dtype that comes in.
  */
 import { GradproofError } from '../errors.js';
-import type { Inputs, OpRecord } from '../ops/gateway/define.js';
+import type { Inputs, OpRecord } from '../ops/gateway/op.js';
 import { needFunction } from '../ops/options.js';
 import { mapSlot } from '../ops/gateway/slot.js';
 import { passTo, state, type Interceptor, type LowPrecision } from '../ops/gateway/state.js';

@@ -5,7 +5,7 @@
  */
 import { GradproofError } from '../errors.js';
 import { state } from '../ops/gateway/state.js';
-import { constant } from '../ops/constants.js';
+import { constant } from '../ops/gateway/constants.js';
 import { needTensors } from '../ops/options.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
 import { denseRows } from '../ops/embedding_rows.js';

@@ -1,6 +1,6 @@
 /** A user's own differentiable function without a registry entry: forward and backward written by hand. */
 import { GradproofError, shown } from '../errors.js';
-import type { Gradient, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Gradient, OpRecord, Slot } from '../ops/gateway/op.js';
 import { needFunction, needTensorList, needTensors } from '../ops/options.js';
 import { state } from '../ops/gateway/state.js';
 import { alias } from '../ops/view.js';

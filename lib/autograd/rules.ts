@@ -4,7 +4,8 @@
  */
 import { GradproofError } from '../errors.js';
 import { zeros } from '../ops/create.js';
-import type { Gradient, Meta, MetaSlot, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Meta } from '../ops/gateway/define.js';
+import type { Gradient, MetaSlot, OpRecord, Slot } from '../ops/gateway/op.js';
 import type { Device } from '../native/runtime.js';
 import { sum } from '../ops/reduce.js';
 import { state } from '../ops/gateway/state.js';

@@ -1,5 +1,5 @@
 /** Scopes: release what a stretch of code made, without waiting for the garbage collector. */
-import type { Slot } from '../ops/gateway/define.js';
+import type { Slot } from '../ops/gateway/op.js';
 import { needFunction, needTensors } from '../ops/options.js';
 import { births, type Storage } from '../tensor/storage.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';

@@ -1,6 +1,7 @@
 /** The tape: what a differentiable call leaves behind. Nodes link to nodes; saved tensors carry their version. */
 import { setTape } from '../ops/gateway/dispatch.js';
-import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Meta } from '../ops/gateway/define.js';
+import type { Attributes, Inputs, MetaSlot, OpRecord, Slot } from '../ops/gateway/op.js';
 import { state } from '../ops/gateway/state.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor, type GradNode, type TensorHook } from '../tensor/tensor.js';

@@ -1,6 +1,6 @@
 /** Are two recordings of a step the same program? If not: which line differs, why, and what to do. */
 import { GradproofError, shown } from '../errors.js';
-import type { Attributes, OpRecord } from '../ops/gateway/define.js';
+import type { Attributes, OpRecord } from '../ops/gateway/op.js';
 import { sameShape } from '../tensor/shape.js';
 import type { Storage } from '../tensor/storage.js';
 import { where, type Instruction, type Operand, type OperandSlot, type Recording } from './record.js';

@@ -3,7 +3,7 @@
  * named by number and not kept alive; everything else is a leaf (a parameter, a constant, an argument) and is.
  */
 import { GradproofError } from '../errors.js';
-import type { Attributes, OpRecord, Slot } from '../ops/gateway/define.js';
+import type { Attributes, OpRecord, Slot } from '../ops/gateway/op.js';
 import type { Launch, Recorder } from '../ops/gateway/state.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';

@@ -2,13 +2,13 @@
 import { mapSlot } from '../ops/gateway/slot.js';
 import type { Given } from '../audit/gateway.js';
 import { valuesOf } from '../audit/measure.js';
-import { constant } from '../ops/constants.js';
+import { constant } from '../ops/gateway/constants.js';
 import { zeros } from '../ops/create.js';
 import { cast } from '../ops/memory.js';
 import { mul } from '../ops/pointwise_binary.js';
 import { reshape } from '../ops/view.js';
 import { withGrad } from '../autograd/modes.js';
-import type { Inputs } from '../ops/gateway/define.js';
+import type { Inputs } from '../ops/gateway/op.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { forget, type Gradients, type Injection } from './inject.js';

@@ -6,7 +6,7 @@ import { interceptRules } from '../autograd/engine.js';
 import { nextSequence, type Node } from '../autograd/tape.js';
 import { withHooks, type Given, type Hooks, type Site } from '../audit/gateway.js';
 import type { Module } from '../nn/module.js';
-import type { Inputs } from '../ops/gateway/define.js';
+import type { Inputs } from '../ops/gateway/op.js';
 import { Tensor } from '../tensor/tensor.js';
 
 export type Gradients = readonly (readonly (Tensor | null)[])[];

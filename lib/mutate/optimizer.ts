@@ -4,7 +4,7 @@
  */
 import { valuesOf } from '../audit/measure.js';
 import { restoringParameters, type Named } from '../audit/preserve.js';
-import { constant } from '../ops/constants.js';
+import { constant } from '../ops/gateway/constants.js';
 import { cast, contiguous } from '../ops/memory.js';
 import { mul } from '../ops/pointwise_binary.js';
 import { withGrad } from '../autograd/modes.js';

@@ -5,7 +5,7 @@ import { normalizeAxis, numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { integer } from './gateway/attrs.js';
 import { defineOp, like, type Meta } from './gateway/define.js';
-import { constantLike } from './constants.js';
+import { constantLike } from './gateway/constants.js';
 import { zeros } from './create.js';
 import { asMethods } from './gateway/install.js';
 import { needTensors } from './options.js';

@@ -15,7 +15,8 @@ import {
 } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { integer, integers } from './gateway/attrs.js';
-import { defineOp, like, type View } from './gateway/define.js';
+import { defineOp, like } from './gateway/define.js';
+import type { View } from './gateway/op.js';
 import { needTensors } from './options.js';
 import { contiguous, copy_ } from './memory.js';
 import { zeros } from './create.js';

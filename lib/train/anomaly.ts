@@ -1,7 +1,7 @@
 /** Which op first produced a value that is not finite: the step is run again, eagerly, with every output looked at. */
 import { GradproofError } from '../errors.js';
 import { userLine } from '../capture/lines.js';
-import type { Attributes, Inputs, OpRecord } from '../ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord } from '../ops/gateway/op.js';
 import { needFunction, needTensors } from '../ops/options.js';
 import { state, type Recorder } from '../ops/gateway/state.js';
 import { isFloat } from '../tensor/dtype.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import * as gp from '../../lib/index.js';
-import type { OpRecord } from '../../lib/ops/gateway/define.js';
+import type { OpRecord } from '../../lib/ops/gateway/op.js';
 import { isFloat } from '../../lib/tensor/dtype.js';
 import type { Tensor } from '../../lib/tensor/tensor.js';
 import { flat, ops, refill, run, trials, values, type Trial } from '../ops/harness.js';

@@ -2,7 +2,7 @@
 import { grad, type Tensor } from 'gradproof';
 import { describe, expect, it } from 'vitest';
 import { isFloat } from '../../lib/tensor/dtype.js';
-import type { OpRecord } from '../../lib/ops/gateway/define.js';
+import type { OpRecord } from '../../lib/ops/gateway/op.js';
 import { flat, ops, refill, run, trials, type Trial } from '../ops/harness.js';
 
 // the figures of the case

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import * as gp from '../../lib/index.js';
 import { nn, optim } from '../../lib/index.js';
 import { dispatch } from '../../lib/ops/gateway/dispatch.js';
-import type { OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import type { OpRecord, Slot } from '../../lib/ops/gateway/op.js';
 import { parseCall } from '../../lib/ops/gateway/arguments.js';
 import { allOps } from '../../lib/ops/gateway/registry.js';
 import { Sampler } from '../../lib/ops/gateway/samples.js';

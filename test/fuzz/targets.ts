@@ -1,6 +1,6 @@
 /** Everything that can be called: functions, methods, constructors and the methods of what they make. */
 import * as gp from '../../lib/index.js';
-import type { OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import type { OpRecord, Slot } from '../../lib/ops/gateway/op.js';
 import { allOps } from '../../lib/ops/gateway/registry.js';
 import { Sampler } from '../../lib/ops/gateway/samples.js';
 import { inputs, recipes } from './recipes.js';

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import * as gp from '../../lib/index.js';
-import type { OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import type { OpRecord, Slot } from '../../lib/ops/gateway/op.js';
 import { dispatch } from '../../lib/ops/gateway/dispatch.js';
 import { parseCall } from '../../lib/ops/gateway/arguments.js';
 import { allOps } from '../../lib/ops/gateway/registry.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { gradcheck, gradgradcheck, type Tensor } from 'gradproof';
 import { isFloat } from '../../lib/tensor/dtype.js';
 import { flat, ops, refill, run, trials, type Trial } from './harness.js';
-import type { OpRecord } from '../../lib/ops/gateway/define.js';
+import type { OpRecord } from '../../lib/ops/gateway/op.js';
 
 // Tolerances: central differences with eps 1e-6 are good to about 1e-10 · |loss| / |gradient|; rtol 1e-6 is the
 // acceptance figure for f64 (case 43). Second derivatives repeat the error once.

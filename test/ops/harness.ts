@@ -1,6 +1,6 @@
 /** Trying every op with its own samples: the loops of this folder share these few functions. */
 import { parseCall } from '../../lib/ops/gateway/arguments.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/gateway/op.js';
 import { dispatch } from '../../lib/ops/gateway/dispatch.js';
 import '../../lib/index.js';
 import { allOps } from '../../lib/ops/gateway/registry.js';

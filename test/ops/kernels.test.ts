@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isError, noGrad, stack, type Tensor } from 'gradproof';
 import { parseCall } from '../../lib/ops/gateway/arguments.js';
-import type { Inputs, OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import type { Inputs, OpRecord, Slot } from '../../lib/ops/gateway/op.js';
 import { KernelFlag } from '../../lib/native/addon.js';
 import { addon } from '../../lib/native/runtime.js';
 import { DTYPES, isFloat, type DType } from '../../lib/tensor/dtype.js';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { noGrad, tensor, type DType, type Tensor } from 'gradproof';
 import { clampGrads, gradNorm, scaleGrads } from '../../lib/ops/clip.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../../lib/ops/gateway/op.js';
 import { dispatch } from '../../lib/ops/gateway/dispatch.js';
 import * as rows from '../../lib/ops/embedding_rows.js';
 import * as more from '../../lib/ops/optim_more.js';

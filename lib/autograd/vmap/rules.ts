@@ -3,7 +3,7 @@
  * tensors comes next, and one call per sample last, so every op has an answer and the rules only make it fast.
  */
 import { stack } from '../../ops/arrange.js';
-import type { Attributes, Inputs, OpRecord, Slot } from '../../ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord, Slot } from '../../ops/gateway/op.js';
 import { matmul } from '../../ops/matmul.js';
 import { expand, reshape } from '../../ops/view.js';
 import { normalizeAxes, normalizeAxis, numel } from '../../tensor/shape.js';

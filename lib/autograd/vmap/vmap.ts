@@ -1,6 +1,6 @@
 /** Vectorised maps: a function of one sample, called once, works on a batch of them. */
 import { GradproofError } from '../../errors.js';
-import type { Inputs, Slot } from '../../ops/gateway/define.js';
+import type { Inputs, Slot } from '../../ops/gateway/op.js';
 import { getRngState, setRngState } from '../../ops/gateway/generator.js';
 import { checkOptions, needFunction } from '../../ops/options.js';
 import { mapSlot } from '../../ops/gateway/slot.js';

@@ -2,7 +2,7 @@
 import { withHooks, type Hooks } from '../../audit/gateway.js';
 import { valuesOf } from '../../audit/measure.js';
 import { preserving } from '../../audit/preserve.js';
-import { constant } from '../../ops/constants.js';
+import { constant } from '../../ops/gateway/constants.js';
 import { mul } from '../../ops/pointwise_binary.js';
 import type { Module } from '../../nn/index.js';
 import { Dropout, MultiheadAttention } from '../../nn/index.js';

@@ -1,8 +1,8 @@
 /** From what a user wrote to inputs and attributes: positional arguments, then one options object. */
 import { GradproofError, closest, shown } from '../../errors.js';
 import { Tensor, isTensor } from '../../tensor/tensor.js';
-import type { Attributes, Inputs, OpRecord, Slot } from './define.js';
-import { constantLike } from '../constants.js';
+import type { Attributes, Inputs, OpRecord, Slot } from './op.js';
+import { constantLike } from './constants.js';
 
 export interface ParsedCall {
   readonly inputs: Inputs;

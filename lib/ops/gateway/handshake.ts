@@ -1,7 +1,7 @@
 /** The handshake: every kernel row that a device offers for a declared op must state the declaration's signature. */
 import { GradproofError } from '../../errors.js';
 import { onDeviceOpened, type Device } from '../../native/runtime.js';
-import type { OpRecord } from './define.js';
+import type { OpRecord } from './op.js';
 import { findOp } from './registry.js';
 
 /** ERR_HANDSHAKE with both strings where a row of `device` was built against another signature of its op. */

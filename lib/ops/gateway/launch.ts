@@ -7,7 +7,8 @@ import { dtypeNumber, dtypeSize } from '../../tensor/dtype.js';
 import { broadcastStrides, checkCount, contiguousStrides, sameShape, type Shape } from '../../tensor/shape.js';
 import { Storage, assertLive, births } from '../../tensor/storage.js';
 import { Tensor, viewOf } from '../../tensor/tensor.js';
-import type { Attributes, Inputs, Meta, MetaSlot, OpRecord, Slot } from './define.js';
+import type { Meta } from './define.js';
+import type { Attributes, Inputs, MetaSlot, OpRecord, Slot } from './op.js';
 import { state } from './state.js';
 
 /** The row of a device for an op and dtype, or null: also where the declaration does not name the dtype. */

@@ -2,7 +2,7 @@
 import { GradproofError } from '../../errors.js';
 import { Tensor, isTensor } from '../../tensor/tensor.js';
 import * as attributes from './attrs.js';
-import type { Attributes, Inputs, OpRecord, RawDef, Slot } from './define.js';
+import type { Attributes, Inputs, OpRecord, RawDef, Slot } from './op.js';
 import { parseCall } from './arguments.js';
 import { dispatch } from './dispatch.js';
 

@@ -1,5 +1,5 @@
 /** What is on in this thread: gradient mode, who records, the default device. Read on every op call: plain variables. */
-import type { Attributes, Inputs, OpRecord } from './define.js';
+import type { Attributes, Inputs, OpRecord } from './op.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
 /** Somebody who watches the gateway: capture, audit, trace. All notes come after the fact. */

@@ -1,9 +1,9 @@
 /** JavaScript numbers as 0-d tensors: cached, so that `x.mul(2)` in a loop allocates nothing. */
-import { openDevice, type Device } from '../native/runtime.js';
-import { isFloat, type DType } from '../tensor/dtype.js';
-import { fromHost } from '../tensor/host.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { state } from './gateway/state.js';
+import { openDevice, type Device } from '../../native/runtime.js';
+import { isFloat, type DType } from '../../tensor/dtype.js';
+import { fromHost } from '../../tensor/host.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { state } from './state.js';
 
 const LIMIT = 4096;
 const cache = new Map<Device, Map<DType, Map<number, Tensor>>>();

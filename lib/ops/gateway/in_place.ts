@@ -1,10 +1,10 @@
 /** What in-place ops may write, and what integers may be given: nothing is lost, cut off or read while it changes. */
-import { GradproofError, shown } from '../errors.js';
-import { isFloat, type DType } from '../tensor/dtype.js';
-import { sameShape, showShape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
-import type { Attributes, Inputs, OpRecord } from './gateway/define.js';
-import { state } from './gateway/state.js';
+import { GradproofError, shown } from '../../errors.js';
+import { isFloat, type DType } from '../../tensor/dtype.js';
+import { sameShape, showShape } from '../../tensor/shape.js';
+import { Tensor } from '../../tensor/tensor.js';
+import type { Attributes, Inputs, OpRecord } from './op.js';
+import { state } from './state.js';
 
 /**
  * Writing into a tensor is only allowed where no gradient could be lost: not on results with history, not on leaves that
