@@ -17,7 +17,11 @@
       'target_name': 'gradproof',
       'dependencies': ['cpu_base'],
       'sources': ['<!@(node native/sources.js core cpu)'],
-      'include_dirs': ['native/include', '<!(node -p "require(\'node-addon-api\').include_dir")'],
+      'include_dirs': [
+        'native/include',
+        '<!(node native/sources.js table)',
+        '<!(node -p "require(\'node-addon-api\').include_dir")',
+      ],
       'defines': [
         'NAPI_VERSION=8',
         'NAPI_CPP_EXCEPTIONS',

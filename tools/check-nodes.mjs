@@ -44,7 +44,10 @@ const file = join(cache, 'load.cjs');
 writeFileSync(file, program);
 
 // The first program is argv[1] for Node, and so for its workers.
-const memory = ['small-eager', 'small-captured', 'small-thrown', 'gpt-eager', 'gpt-captured', 'running-average'];
+const memory = [
+  ...['small-eager', 'small-captured', 'small-thrown', 'small-thrown-backward', 'captured-thrown'],
+  ...['gpt-eager', 'gpt-captured', 'gpt-thrown', 'running-average'],
+];
 const programs = [[file], ...memory.map((name) => [join(root, 'tools/memory-run.mjs'), name])];
 // From here on Node takes types away itself; lines must still be those of the file.
 const strips = 24;

@@ -3,9 +3,10 @@
 //   node tools/setup.mjs             all steps
 //   node tools/setup.mjs native ts   only these (packages are always looked at)
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { nativeStamp } from '../native/stamp.js';
 import { checkNode, checkTools } from './setup/requirements.mjs';
 import { headerArguments } from './setup/headers.mjs';
 import { withLock } from './setup/lock.mjs';
@@ -76,6 +77,13 @@ async function native() {
   writeStamp('native', hash);
 }
 
+/** What the package's JavaScript expects of an addon. In step with the sources, not with the bundles. */
+function writeNativeStamp() {
+  const file = join(root, 'dist/native.stamp');
+  const stamp = nativeStamp(root);
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== stamp) writeFileSync(file, stamp);
+}
+
 async function ts() {
   const hash = hashInputs(
     [
@@ -89,12 +97,13 @@ async function ts() {
     ],
     [],
   );
-  if (readStamp('ts') === hash && existsSync(join(root, 'dist'))) return;
+  if (readStamp('ts') === hash && existsSync(join(root, 'dist'))) return writeNativeStamp();
   let notes = '';
   await step('Build TypeScript (bundles and declarations)', async () => {
     notes = await command(process.execPath, ['--import', 'tsx', 'tools/build-ts.ts']);
   });
   process.stdout.write(notes);
+  writeNativeStamp();
   writeStamp('ts', hash);
 }
 

@@ -52,28 +52,32 @@ export function fromModule<Item extends object = Readonly<Record<string, unknown
   return new FarDataset<Item>(String(url), options);
 }
 
-/** Runs in the worker: plain JavaScript, so that it starts alike from sources and from the bundle. */
+/**
+ * Runs in the worker: plain JavaScript, so that it starts alike from sources and from the bundle. Node reads it as a script
+ * or, under --input-type=module, which workers inherit, as a module: it has neither require nor import statements.
+ */
 const WORKER = `
-const { parentPort, workerData } = require('node:worker_threads');
-const fail = (error, id) => parentPort.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
-import(workerData.url)
-  .then((module) => {
-    if (typeof module.default !== 'function') throw new Error('the default export must be a function that returns a dataset');
-    return module.default(workerData.options);
-  })
-  .then((dataset) => {
-    if (typeof dataset?.length !== 'number' || typeof dataset.get !== 'function')
-      throw new Error('the dataset must have a length and a method get(index)');
-    parentPort.on('message', ({ id, indices }) => {
-      try {
-        parentPort.postMessage({ id, items: indices.map((index) => dataset.get(index)) });
-      } catch (error) {
-        fail(error, id);
-      }
-    });
-    parentPort.postMessage({ id: -1, length: dataset.length });
-  })
-  .catch((error) => fail(error, -1));
+import('node:worker_threads').then(({ parentPort, workerData }) => {
+  const fail = (error, id) => parentPort.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
+  import(workerData.url)
+    .then((module) => {
+      if (typeof module.default !== 'function') throw new Error('the default export must be a function that returns a dataset');
+      return module.default(workerData.options);
+    })
+    .then((dataset) => {
+      if (typeof dataset?.length !== 'number' || typeof dataset.get !== 'function')
+        throw new Error('the dataset must have a length and a method get(index)');
+      parentPort.on('message', ({ id, indices }) => {
+        try {
+          parentPort.postMessage({ id, items: indices.map((index) => dataset.get(index)) });
+        } catch (error) {
+          fail(error, id);
+        }
+      });
+      parentPort.postMessage({ id: -1, length: dataset.length });
+    })
+    .catch((error) => fail(error, -1));
+});
 `;
 
 interface Answer {

@@ -102,9 +102,13 @@ export const Stat = {
 export const PROGRAM_VERSION = 1;
 
 export interface Addon {
-  /** Version of gradproof that the addon was built from, Node-API version, compiler, instruction set in use and why. */
+  /**
+   * Version of gradproof and stamp of the sources that the addon was built from, Node-API version, compiler, instruction
+   * set in use.
+   */
   about(): {
     readonly version: string;
+    readonly stamp: string;
     readonly napi: number;
     readonly compiler: string;
     readonly isa: string;

@@ -1,8 +1,9 @@
 /** Finds and loads the native addon, or says everything that was tried and what to do. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nativeStamp } from '../../native/stamp.js';
 import { GradproofError } from '../errors.js';
 import type { Addon } from './addon.js';
 
@@ -29,9 +30,11 @@ function packageRoot(): string {
   return folder;
 }
 
+/** Who names an addon means that one: its stamp is told, and not compared. */
+const named = (): string => process.env['GRADPROOF_ADDON'] ?? '';
+
 function candidates(root: string): string[] {
-  const fromEnvironment = process.env['GRADPROOF_ADDON'];
-  if (fromEnvironment !== undefined && fromEnvironment !== '') return [resolve(fromEnvironment)];
+  if (named() !== '') return [resolve(named())];
   const platform = `${process.platform}-${process.arch}`;
   return [
     join(root, 'build', 'Release', 'gradproof.node'),
@@ -44,6 +47,24 @@ function candidates(root: string): string[] {
 
 function isAddon(value: unknown): value is Addon {
   return typeof value === 'object' && value !== null && 'bind' in value && 'run' in value;
+}
+
+/** The stamp of the sources that this JavaScript belongs to; empty where nothing is known. */
+function expectedStamp(root: string): string {
+  const counted = nativeStamp(root);
+  if (counted !== '') return counted;
+  const file = join(root, 'dist', 'native.stamp');
+  return existsSync(file) ? readFileSync(file, 'utf8') : '';
+}
+
+function stampOf(loaded: Addon): string {
+  const about: { readonly stamp?: string } = loaded.about();
+  return about.stamp ?? 'none';
+}
+
+/** What the addon throws has a code where it knows better than "not loaded". */
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }
 
 /** Loads the addon once per thread. ERR_ADDON lists every path with its outcome. */
@@ -59,11 +80,23 @@ export function loadAddon(): Addon {
     try {
       const loaded: unknown = require(path);
       if (isAddon(loaded)) {
-        attempts.push({ path, outcome: 'loaded' });
-        return loaded;
+        const expected = expectedStamp(root);
+        const stamp = stampOf(loaded);
+        if (expected === '' || stamp === expected) {
+          attempts.push({ path, outcome: 'loaded' });
+          return loaded;
+        }
+        if (named() !== '') {
+          attempts.push({ path, outcome: 'loaded, although it was built from other sources' });
+          return loaded;
+        }
+        attempts.push({ path, outcome: `was built from other sources (${stamp}, these are ${expected})` });
+        continue;
       }
       attempts.push({ path, outcome: 'not a gradproof addon' });
     } catch (error) {
+      if (codeOf(error) === 'ERR_MEMORY_LIMIT' && error instanceof Error)
+        throw new GradproofError('ERR_ARGUMENT', error.message, { cause: error });
       attempts.push({ path, outcome: error instanceof Error ? error.message : String(error) });
     }
   }

@@ -7,7 +7,7 @@ import { flag, integer, number, optional } from './gateway/attrs.js';
 import { zeros } from './create.js';
 import { defineOp, like, type Meta } from './gateway/define.js';
 import { checkEps, wantedMeta, Wants } from './layer_norm.js';
-import { checkOptions } from './options.js';
+import { checkOptions, needTensors } from './options.js';
 import { wideOf } from './reduction.js';
 
 /** x must be [N, C, ...] and what is per channel [C], of the given dtype. */
@@ -252,6 +252,9 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const { weight, bias, runningMean, runningVar, numBatchesTracked, training = false, eps = 1e-5 } = options;
   const momentum = options.momentum === undefined ? 0.1 : options.momentum;
   const op = 'batch_norm';
+  needTensors(op, { x });
+  for (const [name, t] of Object.entries({ weight, bias, runningMean, runningVar, numBatchesTracked }))
+    if (t !== undefined) needTensors(op, { [name]: t });
   checkChannels(op, x, {});
   const wide = wideOf(x.dtype);
   const perChannelShape = { shape: [x.shape[1]!], dtype: wide };

@@ -9,6 +9,7 @@ import { checkOptions, needTensors } from './options.js';
 import { defineOp, like, type Meta } from './gateway/define.js';
 import { asMethods } from './gateway/install.js';
 import { peak } from './reduce.js';
+import { wideOf } from './reduction.js';
 import { reshape } from './view.js';
 
 interface Reduction {
@@ -183,9 +184,10 @@ export const variance = defineOp({
   canonical: (attrs, { x }) => allAxes('variance', attrs, x),
   infer: ({ x }, attrs) => ({ y: reduced(x, attrs) }),
   reference: ({ x }, { dim, correction, keepdim }) => {
-    const centered = x.sub(x.mean(dim, { keepdim: true }));
+    const wide = x.cast(wideOf(x.dtype));
+    const centered = wide.sub(wide.mean(dim, { keepdim: true }));
     const count = Math.max(0, countOf(x.shape, dim) - correction);
-    return { y: centered.square().sum(dim, { keepdim }).div(count) };
+    return { y: centered.square().sum(dim, { keepdim }).div(count).cast(x.dtype) };
   },
   gradient: {
     kind: 'rule',
@@ -215,7 +217,11 @@ export const std = defineOp({
   dtypes: FLOATS,
   canonical: (attrs, { x }) => allAxes('std', attrs, x),
   infer: ({ x }, attrs) => ({ y: reduced(x, attrs) }),
-  reference: ({ x }, { dim, correction, keepdim }) => ({ y: variance(x, dim, { correction, keepdim }).sqrt() }),
+  // The squares of what a type holds may not fit it: 1e20 in f32, 300 in f16.
+  reference: ({ x }, { dim, correction, keepdim }) => {
+    const wide = x.cast(x.dtype === 'f32' ? 'f64' : wideOf(x.dtype));
+    return { y: variance(wide, dim, { correction, keepdim }).sqrt().cast(x.dtype) };
+  },
   gradient: {
     kind: 'rule',
     needs: ['x', 'y'],
@@ -224,8 +230,10 @@ export const std = defineOp({
     backward: ({ y: dy }, { x, y }, attrs) => ({
       x: () => {
         const count = Math.max(0, countOf(x.shape, attrs.dim) - attrs.correction);
-        const share = where(y.eq(0), 0, dy.div(y.mul(count)));
-        return keep(share, x.shape, attrs).mul(x.sub(x.mean(attrs.dim, { keepdim: true })));
+        const wide = x.cast(wideOf(x.dtype));
+        const share = where(y.eq(0), 0, dy.cast(wide.dtype).div(y.cast(wide.dtype).mul(count)));
+        const centered = wide.sub(wide.mean(attrs.dim, { keepdim: true }));
+        return keep(share, x.shape, attrs).mul(centered).cast(x.dtype);
       },
     }),
   },

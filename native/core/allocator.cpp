@@ -58,23 +58,42 @@ MemoryTotals &memory_totals() {
   return totals;
 }
 
+namespace {
+
+const char *skip_spaces(const char *p) {
+  while (*p == ' ' || *p == '\t') p++;
+  return p;
+}
+
+// Bytes of a text such as "2G", "512 MiB" or "1e9"; -1 when it is not one. strtod alone would take inf, 0x10 and -1 too.
+int64_t parse_bytes(const char *text) {
+  text = skip_spaces(text);
+  if (!(*text >= '0' && *text <= '9') && *text != '.') return -1;
+  if (*text == '0' && (text[1] | 0x20) == 'x') return -1;
+  char *end = nullptr;
+  double value = strtod(text, &end);
+  if (end == text) return -1;
+  const char *p = skip_spaces(end);
+  int exponent = 0;
+  constexpr char kUnits[] = "kmgt";
+  for (int i = 0; kUnits[i] != 0; i++)
+    if ((*p | 0x20) == kUnits[i]) exponent = i + 1;
+  if (exponent > 0) {
+    p++;
+    if (*p == 'i') p++;
+  }
+  if ((*p | 0x20) == 'b') p++;
+  if (*skip_spaces(p) != 0) return -1;
+  for (; exponent > 0; exponent--) value *= 1024;
+  return value >= 1 && value <= 9e15 ? static_cast<int64_t>(value) : -1;
+}
+
+}  // namespace
+
 bool read_memory_limit() {
   static const int64_t parsed = [] {
     const char *text = getenv("GRADPROOF_MEMORY_LIMIT");
-    if (text == nullptr || *text == 0) return int64_t{0};
-    char *end = nullptr;
-    double value = strtod(text, &end);
-    const char *units = "KMGT";
-    if (*end != 0) {
-      const char *unit = strchr(units, *end & ~0x20);
-      if (unit == nullptr) return int64_t{-1};
-      for (const char *u = units; u <= unit; u++) value *= 1024;
-      end++;
-      if (*end == 'i') end++;
-      if ((*end & ~0x20) == 'B') end++;
-    }
-    if (end == text || *end != 0 || !(value >= 1) || value > 9e15) return int64_t{-1};
-    return static_cast<int64_t>(value);
+    return text == nullptr || *text == 0 ? int64_t{0} : parse_bytes(text);
   }();
   if (parsed < 0) {
     fail(GP_BAD_ARGUMENT, "GRADPROOF_MEMORY_LIMIT must be a number of bytes such as 2G or 512M, got '%.40s'",

@@ -14,6 +14,11 @@ namespace gp {
 
 namespace {
 
+// Of the sources, written by the build (native/stamp.js).
+constexpr char kStamp[] =
+#include "stamp.inc"
+    ;
+
 napi_value about(Environment *, napi_env env, const Arguments &) {
   const gp_isa_info *isa = gp_cpu_isa();
   napi_value o, list;
@@ -21,6 +26,7 @@ napi_value about(Environment *, napi_env env, const Arguments &) {
   uint32_t napi = 0, n = 0;
   napi_get_version(env, &napi);
   set(env, o, "version", text(env, GP_VERSION));
+  set(env, o, "stamp", text(env, kStamp));
   set(env, o, "napi", number(env, napi));
 #ifdef __clang__
   set(env, o, "compiler", text(env, "clang " __clang_version__));

@@ -6,23 +6,29 @@
 #include <cstring>
 
 #include "cpu.h"
-#if defined(__x86_64__) && !defined(GP_ONLY_BASE)
+#if defined(__x86_64__)
 #include <cpuid.h>
 #define GP_X86_TABLES 1
 #endif
 
 namespace gp {
 
+#ifndef GP_WITHOUT_BASE
 namespace base {
 extern const gp_kernel *const table[];
 }
+#endif
 #ifdef GP_X86_TABLES
+#ifndef GP_WITHOUT_AVX2
 namespace avx2 {
 extern const gp_kernel *const table[];
 }
+#endif
+#ifndef GP_WITHOUT_AVX512
 namespace avx512 {
 extern const gp_kernel *const table[];
 }
+#endif
 #endif
 
 namespace {
@@ -30,7 +36,22 @@ namespace {
 enum Isa { kBase, kAvx2, kAvx512, kIsas };
 constexpr const char *kNames[] = {"base", "avx2", "avx512"};
 
+// Builds for tests may leave sets out, to be done sooner.
+constexpr bool built(Isa isa) {
+#ifdef GP_WITHOUT_BASE
+  if (isa == kBase) return false;
+#endif
+#ifdef GP_WITHOUT_AVX2
+  if (isa == kAvx2) return false;
+#endif
+#ifdef GP_WITHOUT_AVX512
+  if (isa == kAvx512) return false;
+#endif
+  return isa == kBase || isa == kAvx2 || isa == kAvx512;
+}
+
 bool processor_has(Isa isa) {
+  if (!built(isa)) return false;
   if (isa == kBase) return true;
 #ifdef GP_X86_TABLES
   unsigned a, b, c, d;
@@ -120,11 +141,17 @@ const Choice &choice() {
 }  // namespace
 
 const gp_kernel *const *cpu_tables() {
-#ifdef GP_X86_TABLES
+#if defined(GP_X86_TABLES) && !defined(GP_WITHOUT_AVX512)
   if (choice().isa == kAvx512) return avx512::table;
+#endif
+#if defined(GP_X86_TABLES) && !defined(GP_WITHOUT_AVX2)
   if (choice().isa == kAvx2) return avx2::table;
 #endif
-  return base::table;
+#ifndef GP_WITHOUT_BASE
+  if (choice().isa == kBase) return base::table;
+#endif
+  static const gp_kernel *const none[] = {nullptr};
+  return none;
 }
 
 }  // namespace gp

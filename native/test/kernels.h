@@ -13,13 +13,17 @@
 #include "../cpu/threads.h"
 #include "backend.h"
 
+#ifndef GP_WITHOUT_BASE
 namespace gp::base {
 extern const gp_kernel *const table[];
 }
-#if defined(__x86_64__)
+#endif
+#if defined(__x86_64__) && !defined(GP_WITHOUT_AVX2)
 namespace gp::avx2 {
 extern const gp_kernel *const table[];
 }
+#endif
+#if defined(__x86_64__) && !defined(GP_WITHOUT_AVX512)
 namespace gp::avx512 {
 extern const gp_kernel *const table[];
 }
@@ -57,9 +61,13 @@ inline std::vector<Isa> isas() {
   const gp_isa_info *info = gp_cpu_isa();
   for (int i = 0; i < info->available_count; i++) {
     std::string name = info->available[i];
+#ifndef GP_WITHOUT_BASE
     if (name == "base") all.push_back({name, base::table});
-#if defined(__x86_64__)
+#endif
+#if defined(__x86_64__) && !defined(GP_WITHOUT_AVX2)
     if (name == "avx2") all.push_back({name, avx2::table});
+#endif
+#if defined(__x86_64__) && !defined(GP_WITHOUT_AVX512)
     if (name == "avx512") all.push_back({name, avx512::table});
 #endif
   }

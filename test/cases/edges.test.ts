@@ -160,6 +160,62 @@ describe('writing in place', () => {
   });
 });
 
+describe('spread', () => {
+  // torch 2.13: std of [1e20, 2e20, 3e20, -1e20] is 1.70783e20 in f32, its variance is inf; the gradients as below.
+  it('of large values: the deviation fits where the variance does not', () => {
+    const x = tensor([1e20, 2e20, 3e20, -1e20], { requiresGrad: true });
+    const y = x.std();
+    expect(y.item() / 1e20).toBeCloseTo(1.707825143975164, 6);
+    expect(x.variance().item()).toBe(Infinity);
+    y.backward();
+    const want = [-0.048795003, 0.146385014, 0.341565013, -0.439155042];
+    x.grad?.toArray(1).forEach((g, i) => expect(g).toBeCloseTo(want[i]!, 6));
+    expect(x.grad?.toArray(1)).toHaveLength(4);
+    expect(tensor([300, -300, 5], { dtype: 'f16' }).std().item()).toBe(300);
+  });
+
+  // torch 2.13: 900 and 30. The square of 300 is no f16.
+  it('in half types is summed wide', () => {
+    const values = Array.from({ length: 100 }, (_, i) => (i === 0 ? 300 : 0));
+    const x = tensor(values, { dtype: 'f16' });
+    expect([x.variance().item(), x.std().item()]).toEqual([900, 30]);
+    const y = tensor(values, { dtype: 'bf16' });
+    expect([y.variance().item(), y.std().item()]).toEqual([900, 30]);
+    // 60,000 values: n times the deviation is no f16 either. dx = (x − mean) / ((n − 1) std)
+    const many = tensor(
+      Array.from({ length: 60_000 }, (_, i) => (i % 2 === 0 ? 8 : -8)),
+      { dtype: 'f16', requiresGrad: true },
+    );
+    many.std().backward();
+    const g = many.grad?.toArray(1)[0] ?? 0;
+    expect(Math.abs(g * 59_999 - 1)).toBeLessThan(0.01);
+  });
+});
+
+describe('powers', () => {
+  // torch 2.13, x ** e with e as a tensor.
+  it('of -0 and -Infinity keep the sign where the exponent is odd', () => {
+    const want: readonly (readonly [number, readonly number[]])[] = [
+      [-1, [-Infinity, Infinity, -0.5, -0, 0]],
+      [-3, [-Infinity, Infinity, -0.125, -0, 0]],
+      [-5, [-Infinity, Infinity, -0.03125, -0, 0]],
+      [-2, [Infinity, Infinity, 0.25, 0, 0]],
+      [3, [-0, 0, -8, -Infinity, Infinity]],
+      [2, [0, 0, 4, Infinity, Infinity]],
+      [1, [-0, 0, -2, -Infinity, Infinity]],
+      [Infinity, [0, 0, Infinity, Infinity, Infinity]],
+      [-Infinity, [Infinity, Infinity, 0, 0, 0]],
+    ];
+    for (const dtype of ['f64', 'f32', 'f16', 'bf16'] as const) {
+      const x = tensor([-0, 0, -2, -Infinity, Infinity], { dtype });
+      for (const [e, y] of want) {
+        expect(x.pow(e).toArray(1), `${dtype} ** ${String(e)}`).toEqual(y);
+        expect(x.pow(tensor([e, e, e, e, e], { dtype })).toArray(1), `${dtype} ** tensor ${String(e)}`).toEqual(y);
+      }
+    }
+  });
+});
+
 describe('gradients', () => {
   it('of a standard deviation are 0 where nothing varies, as in PyTorch', () => {
     const a = leaf([2, 2, 2]);
@@ -186,6 +242,9 @@ const load = (options: { readonly strict?: boolean }): unknown => {
 
 describe('wrong arguments are typed errors', () => {
   it.each([
+    ['batchNorm of a number', () => untyped(gp.batchNorm, 3), 'ERR_ARGUMENT'],
+    ['batchNorm of nothing', () => untyped(gp.batchNorm), 'ERR_ARGUMENT'],
+    ['batchNorm with a number as weight', () => untyped(gp.batchNorm, gp.ones([2, 2]), { weight: 1 }), 'ERR_ARGUMENT'],
     ['matmul with a number', () => untyped(gp.matmul, x, 2), 'ERR_ARGUMENT'],
     ['matmul without its second operand', () => untyped(gp.matmul, x), 'ERR_ARGUMENT'],
     ['reshape with sizes side by side', () => untyped(gp.reshape, x, 2, 6), 'ERR_ARGUMENT'],
