@@ -65,7 +65,8 @@ const char *skip_spaces(const char *p) {
   return p;
 }
 
-// Bytes of a text such as "2G", "512 MiB" or "1e9"; -1 when it is not one. strtod alone would take inf, 0x10 and -1 too.
+// Bytes of a text such as "2G", "512 MiB" or "1e9"; -1 when it is not one. strtod alone would take inf, 0x10 and -1
+// too.
 int64_t parse_bytes(const char *text) {
   text = skip_spaces(text);
   if (!(*text >= '0' && *text <= '9') && *text != '.') return -1;
