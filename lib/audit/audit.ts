@@ -25,7 +25,7 @@ import {
 import { graphOf } from './graph.js';
 import { preserving } from './preserve.js';
 import { detectByProbes, type ProbeOptions } from './probes.js';
-import { shadowOf, type Shadow } from './shadow.js';
+import { shadowOf, type WideShadow } from './shadow.js';
 
 export interface AuditOptions extends ProbeOptions {
   /** Gradients that are 0 by the model's structure. Two-sided: one that is not 0 in f64 is a finding. */
@@ -74,7 +74,7 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
     });
     const { seen, gradients } = observed;
     const { findings: paths, flow, explained } = detectFlow(seen, named);
-    let shadow: Shadow | undefined;
+    let shadow: WideShadow | undefined;
     if (isSuspicious(gradients, flow, zeros))
       shadow = preserving(model, named, () => shadowOf(model, named, run, { backward: true }));
     const sizes = detectSizes(seen, named, flow, gradients, shadow, {

@@ -4,9 +4,9 @@ import { GradproofError } from '../errors.js';
 import type { BackwardNotes, CallNote, Observed } from './backward.js';
 import type { Flow } from './cuts.js';
 import { finding, type Finding } from './finding.js';
-import { measure, measureValues, valuesOf, type Numbers } from './measure.js';
+import { firstOf, measure, measureValues, valuesOf, type Numbers } from './measure.js';
 import type { Named } from './preserve.js';
-import type { Shadow } from './shadow.js';
+import type { Shadow, WideShadow } from './shadow.js';
 import { partOf, type Part } from './slices.js';
 import type { Call, Trace, Use } from './trace.js';
 
@@ -63,26 +63,28 @@ export function detectSizes(
   named: Named,
   flow: Flow,
   gradients: Gradients,
-  shadow: Shadow | undefined,
+  shadow: WideShadow | undefined,
   options: SizeOptions,
 ): { readonly findings: readonly Finding[]; readonly structural: ReadonlyMap<number, string> } {
   const findings: Finding[] = [...detectOdd(observed, named)];
   const name = (p: number): string => named[p]![0];
-  const sizes64 = shadow?.gradients.map((g) => (g === undefined ? 0 : measureValues(g).max)) ?? [];
+  const sizes64 = shadow?.sizes.map((size) => size ?? 0) ?? [];
   const arrived64 = [...(shadow?.passed.values() ?? [])].map(({ dy }) => dy);
   const scale64 = Math.max(0, ...sizes64, ...arrived64);
   /** `proven`: 0 in f64, and in f32 no more than rounding. `seen`: 0 in either. */
   const sizeOf = (p: number, from = 0, to = named[p]![1].numel) => {
-    const wide = shadow?.gradients[p];
     const narrow = gradients.values[p];
-    const size = narrow === undefined ? 0 : measureValues(narrow, from, to).max;
-    if (wide === undefined) {
+    const whole = from === 0 && to === named[p]![1].numel;
+    const size = whole ? (gradients.numbers[p]?.max ?? 0) : narrow === undefined ? 0 : measureValues(narrow, from, to).max;
+    const wideSize = shadow?.sizes[p];
+    if (shadow === undefined || wideSize === undefined) {
       const zero = size <= ZERO_F32 * gradients.scale;
       return { proven: zero, seen: zero, size };
     }
-    const inF64 = measureValues(wide, from, to).max;
+    const values = (): Float64Array => shadow.gradient(p) ?? new Float64Array(0);
+    const inF64 = whole ? wideSize : measureValues(values(), from, to).max;
     const small = inF64 <= ZERO_F64 * scale64;
-    const zero = inF64 === 0 || (small && (narrow === undefined || !agree(narrow, wide, from, to)));
+    const zero = inF64 === 0 || (small && (narrow === undefined || !agree(narrow, values(), from, to)));
     return { proven: zero && size <= SUSPICIOUS * gradients.scale, seen: zero || size === 0, size: inF64 };
   };
 
@@ -326,11 +328,12 @@ export function detectUntied(
       found.push(finding('untied', undefined, [a, b], 'declared tied, but they are two tensors'));
   }
   const wide = named.filter(([, t]) => t.ndim >= 2);
-  const values = wide.map(([, t]) => valuesOf(t));
+  const starts = wide.map(([, t]) => firstOf(t, 256));
   wide.forEach(([a, t], i) => {
     for (let j = i + 1; j < wide.length; j++) {
       const [b, other] = wide[j]!;
-      if (!sameShape(t.shape, other.shape) || t.dtype !== other.dtype || !sameValues(values[i]!, values[j]!)) continue;
+      if (!sameShape(t.shape, other.shape) || t.dtype !== other.dtype) continue;
+      if (starts[i]!.some((value, k) => value !== starts[j]![k]) || !sameValues(valuesOf(t), valuesOf(other))) continue;
       found.push(finding('untied', undefined, [a, b], 'they hold the same values in two tensors: a copy, not a tie'));
     }
   });

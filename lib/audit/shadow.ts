@@ -9,7 +9,7 @@ import { interceptRules } from '../autograd/engine.js';
 import { noteCustom } from '../autograd/function.js';
 import { withGrad } from '../autograd/modes.js';
 import { nextSequence } from '../autograd/tape.js';
-import { cast } from '../ops/memory.js';
+import { cast, contiguous } from '../ops/memory.js';
 import type { Module } from '../nn/module.js';
 import type { Attributes, Inputs, OpRecord, Slot } from '../ops/gateway/op.js';
 import { getRngState, setRngState } from '../ops/gateway/generator.js';
@@ -39,6 +39,13 @@ export interface Shadow {
   readonly passed: ReadonlyMap<string, Passed>;
 }
 
+export interface WideShadow extends Shadow {
+  /** Largest absolute element of each gradient. */
+  readonly sizes: readonly (number | undefined)[];
+  /** One of `gradients`. */
+  gradient(parameter: number): Float64Array | undefined;
+}
+
 export interface Stops {
   readonly ids: ReadonlySet<string>;
   /** Filled by the first run, read by those after it. */
@@ -61,6 +68,19 @@ function leafOf(t: Tensor, values: Float64Array, requiresGrad: boolean): Tensor 
   return leaf;
 }
 
+/** A parameter's twin, made where it lives. */
+function castLeaf(t: Tensor): Tensor {
+  const wide = withGrad(false, () => (t.dtype === 'f64' ? contiguous.named({ x: t }).y : cast(t, 'f64')));
+  wide.leafRequiresGrad = t.requiresGrad;
+  return wide;
+}
+
+function movedLeaf(t: Tensor, parameter: number, move: NonNullable<ShadowOptions['move']>): Tensor {
+  const values = numbersOf(readRaw(t), t.dtype);
+  move(parameter, values);
+  return leafOf(t, values, t.requiresGrad);
+}
+
 /** As detach(), which would tell the recorder. */
 function withoutHistory(t: Tensor): Tensor {
   return viewOf(t, t.shape, t.stride, t.offset);
@@ -69,6 +89,26 @@ function withoutHistory(t: Tensor): Tensor {
 function wideAttrs(attrs: Attributes): Attributes {
   const { dtype } = attrs;
   return typeof dtype === 'string' && isDType(dtype) && isFloat(dtype) ? { ...attrs, dtype: 'f64' } : attrs;
+}
+
+/** Host copies are made when they are asked for: an audit looks at a few of them. */
+function wideShadow(loss: number, given: readonly (Tensor | null)[], passed: Shadow['passed']): WideShadow {
+  const kept = new Array<Float64Array | undefined>(given.length).fill(undefined);
+  const gradient = (p: number): Float64Array | undefined => {
+    const t = given[p] ?? null;
+    if (t === null) return undefined;
+    const values = valuesOf(t);
+    return (kept[p] ??= values instanceof Float64Array ? values : Float64Array.from(values));
+  };
+  return {
+    loss,
+    passed,
+    sizes: given.map((t) => (t === null ? undefined : measure(t).max)),
+    gradient,
+    get gradients() {
+      return given.map((_, p) => gradient(p));
+    },
+  };
 }
 
 interface Place {
@@ -178,12 +218,10 @@ class Twins implements Recorder {
 }
 
 /** Runs `loss` with its f64 twin; parameters, buffers and generators of the module are the caller's to preserve. */
-export function shadowOf(model: Module, named: Named, loss: () => Tensor, options: ShadowOptions): Shadow {
+export function shadowOf(model: Module, named: Named, loss: () => Tensor, options: ShadowOptions): WideShadow {
   const twins = new Twins(model, options.stops);
   const leaves = named.map(([, t], p) => {
-    const values = numbersOf(readRaw(t), t.dtype);
-    options.move?.(p, values);
-    const leaf = leafOf(t, values, t.requiresGrad);
+    const leaf = options.move === undefined ? castLeaf(t) : movedLeaf(t, p, options.move);
     twins.set(t, leaf);
     return leaf;
   });
@@ -241,8 +279,11 @@ export function shadowOf(model: Module, named: Named, loss: () => Tensor, option
   } finally {
     interceptRules(rules);
   }
-  const gradients = leaves.map(({ gradient }) =>
-    gradient === null ? undefined : Float64Array.from(valuesOf(gradient)),
-  );
-  return { loss: valuesOf(root)[0] ?? NaN, gradients, passed };
+  const loss64 = valuesOf(root)[0] ?? NaN;
+  const given = leaves.map(({ gradient }) => gradient);
+  const taken = new Set(given.map((gradient) => gradient?.storage));
+  // of a large model these are a gigabyte: back at once, unless a stop keeps a part of it
+  if (options.stops === undefined || options.stops.ids.size === 0)
+    for (const { storage } of leaves) if (!taken.has(storage)) storage.release();
+  return wideShadow(loss64, given, passed);
 }

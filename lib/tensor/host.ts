@@ -208,6 +208,12 @@ export function readRaw(t: Tensor): Raw {
   return gather(t, readSpan(t));
 }
 
+/** Elements `from` … of a contiguous tensor into `into`, as many as fit there. */
+export function readPart(t: Tensor, from: number, into: Raw): void {
+  assertLive(t.storage, 'data');
+  check(addon().read(t.storage.handle, (t.offset + from) * dtypeSize(t.dtype), into), 'data');
+}
+
 /** The smallest run of memory that holds a strided view. */
 function readSpan(t: Tensor): Raw {
   let last = 0;
