@@ -1,5 +1,5 @@
 /** Numbers about tensors, in one pass over a host copy. */
-import { numbersOf, readPart, readRaw } from '../tensor/host.js';
+import { numbersOf, readPart, readRaw, writePart } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface Numbers {
@@ -72,13 +72,40 @@ function measureOdd(values: Float32Array | Float64Array, from: number, to: numbe
 /** Elements that `measure` copies at a time: a copy of 10⁸ elements costs more than looking at them. */
 const PART = 2 ** 16;
 
-export function measure(t: Tensor): Numbers {
-  if ((t.dtype !== 'f32' && t.dtype !== 'f64') || !t.isContiguous || t.numel <= PART) return measureValues(valuesOf(t));
-  const part = t.dtype === 'f32' ? new Float32Array(PART) : new Float64Array(PART);
-  let total: Numbers = { count: 0, max: 0, norm: 0, nonzero: 0, bad: 0, low: 0 };
+function hasParts(t: Tensor): boolean {
+  return (t.dtype === 'f32' || t.dtype === 'f64') && t.isContiguous;
+}
+
+function* partsOf(t: Tensor): Generator<{ readonly from: number; readonly values: Float32Array | Float64Array }> {
+  const length = Math.min(PART, t.numel);
+  const part = t.dtype === 'f32' ? new Float32Array(length) : new Float64Array(length);
   for (let from = 0; from < t.numel; from += PART) {
     const values = part.subarray(0, Math.min(PART, t.numel - from));
     readPart(t, from, values);
+    yield { from, values };
+  }
+}
+
+/** Changes a contiguous f32 or f64 tensor of one's own in place; `change` gets the position of its first value too. */
+export function changeValues(t: Tensor, change: (values: Float32Array | Float64Array, from: number) => void): void {
+  for (const { from, values } of partsOf(t)) {
+    change(values, from);
+    writePart(t, from, values);
+  }
+}
+
+/** Uniform in [0, 1) and the same for the same seed and position: a mix of 32 bits (after D. Lemire, splitmix32). */
+export function uniformAt(seed: number, i: number): number {
+  let z = (Math.imul(seed, 0x85ebca6b) + Math.imul(i, 0x9e3779b9)) | 0;
+  z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+  z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+  return ((z ^ (z >>> 15)) >>> 0) / 4294967296;
+}
+
+export function measure(t: Tensor): Numbers {
+  if (!hasParts(t) || t.numel <= PART) return measureValues(valuesOf(t));
+  let total: Numbers = { count: 0, max: 0, norm: 0, nonzero: 0, bad: 0, low: 0 };
+  for (const { values } of partsOf(t)) {
     const { count, max, norm, nonzero, bad, low } = measureValues(values);
     total = {
       count: total.count + count,
@@ -94,7 +121,7 @@ export function measure(t: Tensor): Numbers {
 
 /** The first elements, at most `count` of them. */
 export function firstOf(t: Tensor, count: number): Float32Array | Float64Array {
-  if ((t.dtype !== 'f32' && t.dtype !== 'f64') || !t.isContiguous || t.numel <= count) return valuesOf(t);
+  if (!hasParts(t) || t.numel <= count) return valuesOf(t);
   const part = t.dtype === 'f32' ? new Float32Array(count) : new Float64Array(count);
   readPart(t, 0, part);
   return part;

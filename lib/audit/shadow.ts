@@ -21,7 +21,7 @@ import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { contiguousStrides, sameShape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { Paths, withHooks } from './gateway.js';
-import { measure, valuesOf } from './measure.js';
+import { changeValues, measure, valuesOf } from './measure.js';
 import type { Named } from './preserve.js';
 import { tensorsOf } from './trace.js';
 
@@ -57,8 +57,8 @@ export interface ShadowOptions {
   readonly backward: boolean;
   /** Ids of calls (and detaches) that the program means to pass no gradient: their results as they were, when parameters move. */
   readonly stops?: Stops | undefined;
-  /** Moves the twins of the parameters away from their values. */
-  readonly move?: ((parameter: number, values: Float64Array) => void) | undefined;
+  /** Moves the twins of the parameters away from their values; of large ones it sees one part after the other. */
+  readonly move?: ((parameter: number, values: Float32Array | Float64Array, from: number) => void) | undefined;
 }
 
 function leafOf(t: Tensor, values: Float64Array, requiresGrad: boolean): Tensor {
@@ -76,9 +76,9 @@ function castLeaf(t: Tensor): Tensor {
 }
 
 function movedLeaf(t: Tensor, parameter: number, move: NonNullable<ShadowOptions['move']>): Tensor {
-  const values = numbersOf(readRaw(t), t.dtype);
-  move(parameter, values);
-  return leafOf(t, values, t.requiresGrad);
+  const leaf = castLeaf(t);
+  changeValues(leaf, (values, from) => move(parameter, values, from));
+  return leaf;
 }
 
 /** As detach(), which would tell the recorder. */

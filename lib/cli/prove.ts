@@ -4,6 +4,11 @@ import { prove } from '../mutate/index.js';
 import type { Command } from './command.js';
 import { COMMON, eachSubject } from './reporting.js';
 
+/** A line that counts, where somebody sits at a terminal. */
+function progress(done: number, of: number): void {
+  if (process.stderr.isTTY) process.stderr.write(done < of ? `\r${done} of ${of} faults tried ` : '\r\x1b[K');
+}
+
 export const proveCommand: Command = {
   spec: {
     name: 'prove',
@@ -27,6 +32,7 @@ export const proveCommand: Command = {
         optimizer,
         budget: args.optionalNumber('budget'),
         seed: args.number('seed'),
+        progress,
       });
       return proofOutcome(file, report, seconds());
     });

@@ -197,7 +197,7 @@ function keep(
   for (const { mutant, freezes, where } of faultsOf(obligation, check, context, tell)) {
     const verdict = tryFault(check, context, mutant);
     if (obligation.mutations === 'auto' && check.concerns?.(mutant, verdict) === false) continue;
-    if (obligation.mutations === 'auto' && verdict.green && unchanged(mutant) !== undefined) continue;
+    if (obligation.mutations === 'auto' && verdict.green && unchanged(mutant, verdict.effect) !== undefined) continue;
     frozen[mutant.id] = verdict.frozen ?? [];
     if (verdict.green) tell('survivor', `stays green although ${mutant.says} (${mutant.id})`, where);
     if (freezes !== undefined && [...freezes].sort().join() !== [...(verdict.frozen ?? [])].sort().join())

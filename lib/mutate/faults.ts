@@ -12,6 +12,7 @@ import type { Inputs } from '../ops/gateway/op.js';
 import { fromHost, numbersOf, readRaw } from '../tensor/host.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { forget, type Gradients, type Injection } from './inject.js';
+import { withoutOperand, type Term } from './dropped.js';
 import { withoutTerm } from './terms.js';
 
 export const RULE_FAULTS = ['zero', 'sign', 'scale', 'axis', 'stale'] as const;
@@ -20,8 +21,8 @@ export type RuleFault = (typeof RULE_FAULTS)[number];
 /** Host values as a tensor like `like`, without history. */
 export function tensorLike(values: Float64Array | Float32Array, like: Tensor): Tensor {
   return withGrad(false, () => {
-    const flat = fromHost(Float64Array.from(values), 'f64', like.storage.device);
-    return reshape(cast(flat, like.dtype), like.shape);
+    const dtype = values instanceof Float32Array ? 'f32' : 'f64';
+    return reshape(cast(fromHost(values, dtype, like.storage.device), like.dtype), like.shape);
   });
 }
 
@@ -75,7 +76,7 @@ export function ruleFault(
 }
 
 /** By more than rounding. */
-function differs(a: Tensor, b: Tensor): boolean {
+function differs(a: Tensor, b: Tensor, least = 1e-10): boolean {
   const x = valuesOf(a);
   const y = valuesOf(b);
   let difference = 0;
@@ -84,12 +85,29 @@ function differs(a: Tensor, b: Tensor): boolean {
     difference += (x[i]! - y[i]!) ** 2;
     size += x[i]! ** 2;
   }
-  return !(difference <= 1e-10 * size);
+  return !(difference <= least * size);
 }
 
 function replaceOne(gradients: Gradients, input: number, make: (g: Tensor) => Tensor): Gradients {
   let flat = 0;
   return gradients.map((list) => list.map((g) => (flat++ === input && g !== null ? make(g) : g)));
+}
+
+/** Below this share of a gradient a dropped term is lost in the tolerance that gradients are held to. */
+const SLIGHT = 5e-3;
+
+export function operandFault(site: string, term: Term): Injection {
+  const effect = { changed: false };
+  const during = (run: () => Gradients): Gradients => {
+    const right = run().flat();
+    const wrong = withoutOperand(run, term);
+    effect.changed ||= wrong.flat().some((g, i) => {
+      const other = right[i] ?? null;
+      return g !== null && other !== null && differs(other, g, SLIGHT ** 2);
+    });
+    return wrong;
+  };
+  return { site, effect, during };
 }
 
 export function termFault(site: string, term: string): Injection {

@@ -19,6 +19,8 @@ export interface Injection {
   readonly after?: ((outputs: Inputs, given: Given) => Inputs | undefined) | undefined;
   /** Set as soon as the fault gave something else than what was there; a fault that never did is none. */
   readonly effect?: { changed: boolean } | undefined;
+  /** Runs the call's rule in its own way. */
+  readonly during?: ((run: () => Gradients) => Gradients) | undefined;
   /** Changes what the call's rule passes on. */
   readonly rule?: ((gradients: Gradients, node: Node, dys: readonly (Tensor | null)[]) => Gradients) | undefined;
 }
@@ -56,7 +58,7 @@ export class Fault {
         const injection = this.#injections.get(id);
         if (injection === undefined) return undefined;
         // the last node of the call is the op's own; those before it are casts of its operands
-        if (injection.rule !== undefined && nextSequence() > this.#start)
+        if ((injection.rule ?? injection.during) !== undefined && nextSequence() > this.#start)
           this.#nodes.set(nextSequence() - 1, injection);
         return injection.after?.(outputs, given);
       },
@@ -68,9 +70,10 @@ export class Fault {
   around<T>(body: () => T): T {
     const outer = interceptRules(null);
     interceptRules((node, run, dys) => {
-      const rule = this.#nodes.get(node.sequence)?.rule;
+      const injection = this.#nodes.get(node.sequence);
       const next = (): Gradients => (outer === null ? run() : outer(node, run, dys));
-      return rule === undefined ? next() : rule(next(), node, dys);
+      const given = injection?.during === undefined ? next() : injection.during(next);
+      return injection?.rule === undefined ? given : injection.rule(given, node, dys);
     });
     try {
       return body();

@@ -9,6 +9,7 @@ import {
   composedMask,
   identityPositions,
   lossValue,
+  operandFault,
   RULE_FAULTS,
   ruleFault,
   severInput,
@@ -19,6 +20,7 @@ import {
   uniformQueries,
   uniformScores,
 } from './faults.js';
+import type { Term } from './dropped.js';
 import type { Injection } from './inject.js';
 import { optimizerFaults } from './optimizer.js';
 import { termsOf } from './terms.js';
@@ -38,12 +40,17 @@ export interface Mutant {
   readonly injections: readonly Injection[];
   /** Why nothing could notice it, where the unmutated gradient is 0 there. */
   readonly equivalent: string | undefined;
+  /** `call.input` of the gradient of an earlier step that it puts in. */
+  readonly stale?: string | undefined;
 }
 
 /** Why a mutant that nobody noticed is none: after it ran, what it put in was what was there. */
-export function unchanged({ injections }: Mutant): string | undefined {
+export function unchanged({ id, injections }: Mutant, deviation: number | undefined): string | undefined {
   const idle = injections.length > 0 && injections.every(({ effect }) => effect?.changed === false);
-  return idle ? 'what it put in was what was there' : undefined;
+  if (!id.startsWith('drop ')) return idle ? 'what it put in was what was there' : undefined;
+  if (idle) return 'without the term this gradient changes by less than half a percent';
+  // a mean that the layer before takes out anyway, say
+  return deviation !== undefined && deviation < 1e-5 ? 'without the term no parameter has another gradient' : undefined;
 }
 
 export interface Recorded {
@@ -53,6 +60,8 @@ export interface Recorded {
   readonly names: readonly string[];
   /** Gradients that a rule gave at other parameters, by `call.input`. */
   readonly stale: (site: string, input: number) => Float64Array | undefined;
+  /** Terms of a call's rule, where they have no names. */
+  readonly terms: (site: string) => readonly Term[];
 }
 
 /** Below this share of the largest gradient, in f64, there is nothing to lose. */
@@ -165,9 +174,22 @@ function rules(recorded: Recorded, call: Call): Mutant[] {
         says: `the gradient of ${call.op} for '${name}' ${WORDS[fault]}`,
         injections: [ruleFault(call.id, input, fault, () => recorded.stale(call.id, input))],
         equivalent: none,
+        stale: fault === 'stale' ? `${call.id}.${input}` : undefined,
       });
     }
   });
+  const idle = note?.dx.map((dx, input) => (dx === undefined ? 'unwanted' : nothing(recorded, call, input))) ?? [];
+  for (const term of recorded.terms(call.id)) {
+    list.push({
+      id: `drop ${term.place}${term.operand === 0 ? 'a' : 'b'}:${call.id}`,
+      kind: 'rule',
+      op: call.op,
+      at: call.at,
+      says: `the gradient of ${call.op} is written without a term: ${term.says}`,
+      injections: [operandFault(call.id, term)],
+      equivalent: idle.every((why) => why !== undefined) ? idle.find((why) => why !== 'unwanted') : undefined,
+    });
+  }
   if (note?.dx[0] !== undefined) {
     for (const term of termsOf(call.op)) {
       list.push({

@@ -7,6 +7,8 @@ import { restoringParameters, type Named } from '../audit/preserve.js';
 import { constant } from '../ops/gateway/constants.js';
 import { cast, contiguous } from '../ops/memory.js';
 import { mul } from '../ops/pointwise_binary.js';
+import { reshape } from '../ops/view.js';
+import { Parameter } from '../nn/parameter.js';
 import { withGrad } from '../autograd/modes.js';
 import type { Given } from '../audit/gateway.js';
 import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
@@ -131,6 +133,13 @@ export function isAccountable(opt: Optimizer): boolean {
   return plain && (opt instanceof SGD || opt instanceof RMSprop || opt instanceof Adam || opt instanceof AdamW);
 }
 
+/** The update is elementwise: of a larger parameter this many elements, its first, stand for all. */
+const PART = 2 ** 16;
+
+function startOf(t: Tensor): Tensor {
+  return new Parameter(contiguous.named({ x: reshape(t.detach(), [-1]).narrow(0, 0, PART) }).y, { requiresGrad: t.requiresGrad });
+}
+
 /**
  * Largest deviation of a parameter from its account after three steps, as a share of its movement; `step` runs one real
  * step (with or without a fault) on gradients that this function sets.
@@ -142,11 +151,15 @@ export function deviationOfSteps(
   set: (t: Tensor, values: Float64Array) => void,
   step: (opt: Optimizer) => void,
 ): { readonly worst: number; readonly parameter: string } {
-  return restoringParameters(named, () => {
-    const opt = make(named);
+  const short = named.map(([name, t]) => [name, t.numel > PART ? startOf(t) : t] as const);
+  const known = new Set(make(short).groups.flatMap(({ params }) => params.map(([, t]) => t)));
+  // one that has parameters of its own in mind, and not those it is given, is taken whole
+  const chosen = short.some(([, t], p) => t !== named[p]![1] && known.has(t)) ? short : named;
+  return restoringParameters(chosen, () => {
+    const opt = make(chosen);
     const groups = new Map(opt.groups.flatMap((group) => group.params.map(([, t]) => [t, group] as const)));
-    const tracked = named.flatMap(([name, t], p) => {
-      const g = gradients[p];
+    const tracked = chosen.flatMap(([name, t], p) => {
+      const g = gradients[p]?.subarray(0, t.numel);
       const group = groups.get(t);
       if (g === undefined || group === undefined) return [];
       const start = Float64Array.from(valuesOf(t));

@@ -70,7 +70,7 @@ function tryOne<M extends Module>(session: Session<M>, mutant: Mutant, declared:
   let idle: string | undefined;
   try {
     seen = session.look(fault, kind);
-    idle = unchanged(mutant); // before training moves the parameters, and what was there with them
+    idle = unchanged(mutant, seen.effects.get('gradients')); // before training moves the parameters, and what was there with them
     if (kind === 'sever' && seen.red.has('gradient-flow')) named = session.nameCut(fault);
   } catch (error) {
     // a fault that makes the program throw is noticed by everybody

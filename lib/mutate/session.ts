@@ -2,14 +2,13 @@
 import { observe, type Observed } from '../audit/backward.js';
 import { detectFlow } from '../audit/detect_flow.js';
 import { detectPartial } from '../audit/detect_partial.js';
-import { valuesOf } from '../audit/measure.js';
+import { uniformAt, valuesOf } from '../audit/measure.js';
 import { preserving, restoringParameters, type Named } from '../audit/preserve.js';
 import { detectByProbes, type ProbeOptions } from '../audit/probes.js';
 import { shadowOf, type Shadow, type Stops } from '../audit/shadow.js';
 import { suspectsOf } from '../audit/cuts.js';
 import type { DeclaredStop } from '../audit/finding.js';
 import type { Module } from '../nn/module.js';
-import { Sampler } from '../ops/gateway/samples.js';
 import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorLike } from './faults.js';
@@ -18,6 +17,7 @@ import { generate, type Mutant, type MutantKind } from './mutants.js';
 import { gradientDeviation, relative, Rows, scaleOf, tell, type Obligation, type Result } from './obligations.js';
 import { deviationOfSteps, isAccountable } from './optimizer.js';
 import type { MutantReport } from './report.js';
+import { collectTerms, type Term } from './dropped.js';
 import { collectStale } from './stale.js';
 
 export interface SessionOptions extends Pick<ProbeOptions, 'causal' | 'positions' | 'content'> {
@@ -33,6 +33,8 @@ export interface SessionOptions extends Pick<ProbeOptions, 'causal' | 'positions
 export const TOLERANCE = { gradients: 1e-3, loss: 1e-4, optimizer: 1e-4 } as const;
 /** The same for parameters of half width, whose own rounding is 2⁻⁸ or 2⁻¹¹. */
 const HALF = { gradients: 5e-2, loss: 2e-2, optimizer: 1e-4 } as const;
+/** From this many parameters on, one direction through all of them is held against central differences, not three. */
+const LARGE = 5_000_000;
 /** Of f64 gradients with central differences, against the gradient's norm. */
 const DISAGREEMENT = 1e-4;
 
@@ -58,6 +60,8 @@ export class Session<M extends Module> {
   readonly #observed: Observed;
   readonly #stops: Stops;
   #clean: Look | undefined;
+  /** Gradients of an earlier step, by `call.input`, as far as they were needed. */
+  readonly #stale = new Map<string, Float64Array>();
   /** Whether the unmutated program is a causal model of tokens: what its mutants are held to. */
   readonly #causal: boolean | undefined;
 
@@ -68,9 +72,10 @@ export class Session<M extends Module> {
     this.named = model.namedParameters();
     this.tolerance = this.named.some(([, t]) => isHalf(t)) ? HALF : TOLERANCE;
     this.#stops = { ids: new Set(options.stops?.map(({ call }) => call)), kept: new Map() };
-    this.shadow = this.#preserving(() =>
+    const wide = this.#preserving(() =>
       shadowOf(model, this.named, () => loss(model), { backward: true, stops: this.#stops }),
     );
+    this.shadow = { loss: wide.loss, gradients: wide.gradients, passed: wide.passed };
     this.#scale = scaleOf(this.shadow);
     this.baseline = this.result();
     this.rows = new Rows(this.named, this.baseline, this.shadow);
@@ -184,14 +189,19 @@ export class Session<M extends Module> {
   mutants(kinds: readonly MutantKind[]): Mutant[] {
     const { named, shadow } = this;
     const names = named.map(([name]) => name);
-    const stale = kinds.includes('rule')
-      ? this.#preserving(() => collectStale(this.#model, named, () => this.#loss(this.#model)))
-      : () => undefined;
-    const all = generate({ observed: this.#observed, shadow, names, stale }, updateOps(this.make(), named));
+    const stale = (site: string, input: number): Float64Array | undefined => this.#stale.get(`${site}.${input}`);
+    const found = kinds.includes('rule')
+      ? this.#preserving(() => collectTerms(this.#model, named, () => this.#loss(this.#model)))
+      : new Map<string, readonly Term[]>();
+    const terms = (site: string): readonly Term[] => found.get(site) ?? [];
+    const all = generate({ observed: this.#observed, shadow, names, stale, terms }, updateOps(this.make(), named));
     return all.filter(({ kind }) => kind !== 'state' && kinds.includes(kind));
   }
 
   fault(mutant: Mutant): Fault {
+    const needed = mutant.stale;
+    if (needed !== undefined && !this.#stale.has(needed))
+      this.#preserving(() => collectStale(this.#model, this.named, () => this.#loss(this.#model), needed, this.#stale));
     return new Fault(this.#model, mutant.injections);
   }
 
@@ -255,28 +265,27 @@ function differencesDisagree<M extends Module>(
   stops: Stops,
 ): number {
   const eps = 1e-5;
-  const sampler = new Sampler({ seed: 11 });
+  const elements = named.reduce((sum, [, t]) => sum + t.numel, 0);
   let worst = 0;
-  for (let k = 0; k < 3; k++) {
-    const directions = named.map(([, t]) =>
-      Float64Array.from({ length: t.numel }, () => (sampler.random() < 0.5 ? -1 : 1)),
-    );
+  for (let k = 0; k < (elements > LARGE ? 1 : 3); k++) {
+    const sign = (p: number, i: number): number => (uniformAt(11 + 1000 * p + k, i) < 0.5 ? -1 : 1);
     let along = 0;
     let size = 0;
     shadow.gradients.forEach((g, p) => {
-      g?.forEach((value, i) => {
-        along += value * directions[p]![i]!;
-        size += value * value;
-      });
+      if (g === undefined) return;
+      for (let i = 0; i < g.length; i++) {
+        along += g[i]! * sign(p, i);
+        size += g[i]! * g[i]!;
+      }
     });
     const at = (step: number): number =>
       preserving(model, named, () =>
         shadowOf(model, named, () => loss(model), {
           backward: false,
           stops,
-          move: (p, values) => {
-            if (named[p]![1].requiresGrad)
-              values.forEach((value, i) => (values[i] = value + step * directions[p]![i]!));
+          move: (p, values, from) => {
+            if (!named[p]![1].requiresGrad) return;
+            for (let i = 0; i < values.length; i++) values[i]! += step * sign(p, from + i);
           },
         }),
       ).loss;

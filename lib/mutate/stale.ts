@@ -1,34 +1,45 @@
 /** Gradients of an earlier step: what every rule gave when the parameters were elsewhere. */
 import { interceptRules } from '../autograd/engine.js';
 import { callsByNode } from '../audit/backward.js';
-import { valuesOf } from '../audit/measure.js';
+import { changeValues, uniformAt, valuesOf } from '../audit/measure.js';
 import { restoringParameters, type Named } from '../audit/preserve.js';
 import { Trace } from '../audit/trace.js';
 import type { Module } from '../nn/module.js';
-import { Sampler } from '../ops/gateway/samples.js';
 import { withGrad } from '../autograd/modes.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { tensorLike } from './faults.js';
 
-/** More elements than this are not kept: such a mutant then has nothing stale to give and changes nothing. */
+/** At most this many elements are kept beside the one that is asked for; the others are computed again when they are needed. */
 const LIMIT = 50_000_000;
 
+function moved(value: number, seed: number, i: number): number {
+  const [u, w] = [uniformAt(seed, 2 * i), uniformAt(seed, 2 * i + 1)];
+  return value * (1 + 0.2 * (u - 0.5)) + 0.01 * (w - 0.5);
+}
+
+function move(t: Tensor, seed: number): void {
+  if (t.isContiguous && (t.dtype === 'f32' || t.dtype === 'f64')) {
+    changeValues(t, (values, from) => {
+      for (let i = 0; i < values.length; i++) values[i] = moved(values[i]!, seed, from + i);
+    });
+    return;
+  }
+  const values = valuesOf(t).map((value, i) => moved(value, seed, i));
+  withGrad(false, () => t.copy_(tensorLike(values, t)));
+}
+
+/** Fills `kept` with the gradient `wanted` (`call.input`), and with others while there is room. */
 export function collectStale(
   model: Module,
   named: Named,
   loss: () => Tensor,
-): (site: string, input: number) => Float64Array | undefined {
-  const kept = new Map<string, Float64Array>();
+  wanted: string,
+  kept: Map<string, Float64Array>,
+): void {
   let size = 0;
+  for (const values of kept.values()) size += values.length;
   restoringParameters(named, () => {
-    const sampler = new Sampler({ seed: 5 });
-    for (const [, t] of named) {
-      const values = Float64Array.from(
-        valuesOf(t),
-        (value) => value * (1 + 0.2 * (sampler.random() - 0.5)) + 0.01 * (sampler.random() - 0.5),
-      );
-      withGrad(false, () => t.copy_(tensorLike(values, t)));
-    }
+    named.forEach(([, t], p) => move(t, 5 + p));
     const { trace, result } = Trace.record(
       model,
       named.map(([, t]) => t),
@@ -40,9 +51,10 @@ export function collectStale(
       const call = byNode.get(node.sequence);
       if (call !== undefined && node.sequence === call.nodes[1] - 1) {
         gradients.flat().forEach((g, input) => {
-          if (g === null || size + g.numel > LIMIT) return;
+          const key = `${call.id}.${input}`;
+          if (g === null || (key !== wanted && size + g.numel > LIMIT)) return;
           size += g.numel;
-          kept.set(`${call.id}.${input}`, Float64Array.from(valuesOf(g)));
+          kept.set(key, Float64Array.from(valuesOf(g)));
         });
       }
       return gradients;
@@ -53,5 +65,4 @@ export function collectStale(
       interceptRules(outer);
     }
   });
-  return (site, input) => kept.get(`${site}.${input}`);
 }

@@ -214,6 +214,13 @@ export function readPart(t: Tensor, from: number, into: Raw): void {
   check(addon().read(t.storage.handle, (t.offset + from) * dtypeSize(t.dtype), into), 'data');
 }
 
+/** Overwrites elements `from` … of a contiguous tensor that nobody else reads yet. */
+export function writePart(t: Tensor, from: number, values: Raw): void {
+  assertLive(t.storage, 'assign');
+  check(addon().write(t.storage.handle, (t.offset + from) * dtypeSize(t.dtype), values), 'assign');
+  t.storage.version++;
+}
+
 /** The smallest run of memory that holds a strided view. */
 function readSpan(t: Tensor): Raw {
   let last = 0;
