@@ -75,7 +75,11 @@ export function detectSizes(
   const sizeOf = (p: number, from = 0, to = named[p]![1].numel) => {
     const narrow = gradients.values[p];
     const whole = from === 0 && to === named[p]![1].numel;
-    const size = whole ? (gradients.numbers[p]?.max ?? 0) : narrow === undefined ? 0 : measureValues(narrow, from, to).max;
+    const size = whole
+      ? (gradients.numbers[p]?.max ?? 0)
+      : narrow === undefined
+        ? 0
+        : measureValues(narrow, from, to).max;
     const wideSize = shadow?.sizes[p];
     if (shadow === undefined || wideSize === undefined) {
       const zero = size <= ZERO_F32 * gradients.scale;

@@ -20,7 +20,11 @@ export function userLine(): string | undefined {
   const { stack } = new Error();
   Error.stackTraceLimit = limit;
   for (const frame of (stack ?? '').split('\n').slice(1)) {
-    const match = /\(?((?:file:\/\/)?[^()\s]+):(\d+):(\d+)\)?$/.exec(frame.trim());
+    // `at f (PLACE)` or `at PLACE`; a path may hold blanks and brackets
+    const text = frame.trim();
+    const match = text.endsWith(')')
+      ? /^at .*? \((.+):(\d+):(\d+)\)$/.exec(text)
+      : /^at (?:async )?(.+):(\d+):(\d+)$/.exec(text);
     if (match === null) continue;
     const file = match[1] ?? '';
     const path = file.startsWith('file://') ? fileURLToPath(file) : file;

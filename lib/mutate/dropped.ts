@@ -48,7 +48,8 @@ function withSums(rule: () => Gradients, choose: Seen): Gradients {
     return known;
   };
   state.interceptor = (op, inputs, attrs, device, perform) => {
-    if (op.name.endsWith('_backward') && op.reference !== undefined && isSmall(inputs)) return byText(op, inputs, attrs);
+    if (op.name.endsWith('_backward') && op.reference !== undefined && isSmall(inputs))
+      return byText(op, inputs, attrs);
     const outputs = pass(op, inputs, attrs, device, perform);
     for (const t of tensorsOf(outputs)) made.set(t, op.name);
     const [a, b] = inputs;
@@ -92,7 +93,9 @@ export function termsIn(rule: () => Gradients): readonly Term[] {
   const terms: Term[] = [];
   const seen = new Set<number>();
   const tell = (op: OpRecord, t: Tensor, made: WeakMap<Tensor, string>): string =>
-    t.storage.constant === undefined ? `${op.name} loses what '${made.get(t) ?? 'the rule'}' gave` : `${op.name} loses ${t.storage.constant}`;
+    t.storage.constant === undefined
+      ? `${op.name} loses what '${made.get(t) ?? 'the rule'}' gave`
+      : `${op.name} loses ${t.storage.constant}`;
   withSums(rule, (place, inputs, op, made) => {
     if (!seen.has(place)) {
       seen.add(place);

@@ -137,7 +137,9 @@ export function isAccountable(opt: Optimizer): boolean {
 const PART = 2 ** 16;
 
 function startOf(t: Tensor): Tensor {
-  return new Parameter(contiguous.named({ x: reshape(t.detach(), [-1]).narrow(0, 0, PART) }).y, { requiresGrad: t.requiresGrad });
+  return new Parameter(contiguous.named({ x: reshape(t.detach(), [-1]).narrow(0, 0, PART) }).y, {
+    requiresGrad: t.requiresGrad,
+  });
 }
 
 /**

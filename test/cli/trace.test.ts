@@ -28,7 +28,7 @@ describe('gradproof record and compare', () => {
     await place.says(0, 'none differs', 'compare', 'a', 'b', '--tolerance', '1');
     await place.says(1, 'first difference', 'compare', 'a', 'b', '--html', 'heat.html');
     const page = place.read('heat.html');
-    expect(page).toContain('First difference: forward of 1.');
+    expect(page).toContain('First difference: forward of 1, in the order of execution.');
     expect(page.match(/<td class="first"/g)).toHaveLength(1);
     // one row per layer, parameter and the model; nothing to fetch, nothing to run
     expect(page.match(/<tr><th>/g)?.length).toBeGreaterThanOrEqual(7);

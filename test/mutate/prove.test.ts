@@ -38,7 +38,7 @@ describe('the proof of the encoder', () => {
 
   beforeAll(() => {
     proof = gp.prove(model, (m) => m.forward(), { mutations: 'all', zeros: [KEY_BIAS] });
-  }, 60_000);
+  }, 240_000);
 
   it('holds: every mutant is noticed, and the program is afterwards what it was, bit for bit', () => {
     expect([...proof.baseline]).toEqual([]);
@@ -135,7 +135,7 @@ describe('the proof of a causal model', () => {
       return frozen.length > 0 && named?.id !== (reader ?? id.slice('sever:'.length));
     });
     expect(misnamed.map(({ id, named }) => [id, named?.id])).toEqual([]);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('the proof holds', () => {

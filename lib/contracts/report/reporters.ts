@@ -1,6 +1,7 @@
 /** Ways to show outcomes. Every one is a function from outcomes to text. */
 import { relative } from 'node:path';
 import { html } from './html.js';
+import { nearby } from './place.js';
 import { describeRule, type Outcome, type Status } from './outcome.js';
 
 export const REPORTERS = ['text', 'json', 'junit', 'sarif', 'github', 'html'] as const;
@@ -32,7 +33,7 @@ const WORDS: Readonly<Record<Status, string>> = {
 };
 
 function text(outcomes: readonly Outcome[]): string {
-  const blocks = outcomes.map(({ lines }) => lines.join('\n'));
+  const blocks = outcomes.map(({ lines }) => nearby(lines.join('\n')));
   if (outcomes.length < 2) return `${blocks.join('\n')}\n`;
   const counts = (['held', 'red', 'could-not-run', 'not-run'] as const)
     .map((status) => ({ status, n: outcomes.filter((o) => o.status === status).length }))
