@@ -5,7 +5,7 @@
  */
 import { interceptRules } from '../autograd/engine.js';
 import { zeros } from '../ops/create.js';
-import type { Attributes, Inputs, OpRecord } from '../ops/gateway/define.js';
+import type { Attributes, Inputs, OpRecord } from '../ops/gateway/op.js';
 import { passTo, state } from '../ops/gateway/state.js';
 import { cast } from '../ops/memory.js';
 import { add } from '../ops/pointwise_binary.js';
