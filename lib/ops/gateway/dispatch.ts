@@ -8,7 +8,7 @@ import { isFloat, resultType, type DType } from '../../tensor/dtype.js';
 import { broadcastShapes, checkCount, sameShape, type Shape } from '../../tensor/shape.js';
 import { Tensor, viewOf } from '../../tensor/tensor.js';
 import { constant } from './constants.js';
-import type { Meta } from './define.js';
+import type { Meta } from '../../tensor/tensor.js';
 import type { Attributes, Inputs, MetaSlot, OpRecord, Slot, View } from './op.js';
 import { apart, checkFits, checkInPlace, checkWhole } from './in_place.js';
 import { findRow, launch } from './launch.js';

@@ -7,7 +7,7 @@ import { dtypeNumber, dtypeSize } from '../../tensor/dtype.js';
 import { broadcastStrides, checkCount, contiguousStrides, sameShape, type Shape } from '../../tensor/shape.js';
 import { Storage, assertLive, births } from '../../tensor/storage.js';
 import { Tensor, viewOf } from '../../tensor/tensor.js';
-import type { Meta } from './define.js';
+import type { Meta } from '../../tensor/tensor.js';
 import type { Attributes, Inputs, MetaSlot, OpRecord, Slot } from './op.js';
 import { state } from './state.js';
 
