@@ -70,6 +70,7 @@ export * as nn from './nn/index.js';
 export * as optim from './optim/index.js';
 export { compile, scalar, type Compiled, type CompileOptions } from './capture/compile.js';
 export type { Program, ProgramMemory, ProfileRow } from './capture/program.js';
+export type { ChromeTrace } from './capture/trace.js';
 export * as data from './data/index.js';
 export * as io from './io/index.js';
 export { setNumThreads, getNumThreads } from './native/threads.js';

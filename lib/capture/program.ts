@@ -9,6 +9,7 @@ import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Written } from './check.js';
 import type { Plan } from './plan.js';
+import { chromeTrace, type ChromeTrace } from './trace.js';
 import { workOf } from './work.js';
 import { listOf, operands, where, type Instruction, type Operand, type Place } from './record.js';
 
@@ -210,6 +211,14 @@ export class Program {
         gbs: ns === 0 ? 0 : bytes / ns,
       };
     });
+  }
+
+  /**
+   * What {@link profile} measured, as a Chrome trace for chrome://tracing or ui.perfetto.dev: write `JSON.stringify` of it
+   * to a file. Call it once before the runs to measure and once after.
+   */
+  trace(): ChromeTrace {
+    return chromeTrace(this.profile());
   }
 
   /** One line per instruction: results, op, operands, source line. */

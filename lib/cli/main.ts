@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { closest, isError } from '../errors.js';
 import { helpText, parse, usageError } from './args.js';
 import { auditCommand } from './audit.js';
+import { benchCommand } from './bench.js';
 import { checkCommand } from './check.js';
 import { Exit, program, type Command } from './command.js';
 import { compareCommand, sweepCommand } from './compare.js';
@@ -28,6 +29,7 @@ const COMMANDS: readonly Command[] = [
   recordCommand,
   compareCommand,
   sweepCommand,
+  benchCommand,
   doctor,
 ];
 

@@ -1,9 +1,31 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { defaultText } from '../../lib/cli/root.js';
 import { Place, root, small } from './harness.js';
 
 const place = new Place();
+
+/** An object in JSON, of the form that `is` recognises. */
+function read<T extends object>(text: string, is: (x: object) => x is T): T {
+  const value: unknown = JSON.parse(text);
+  if (typeof value === 'object' && value !== null && is(value)) return value;
+  throw new TypeError(`not the expected form: ${text.slice(0, 200)}`);
+}
+
+interface Trace {
+  readonly traceEvents: readonly { readonly ph: string; readonly ts: number; readonly dur: number }[];
+}
+
+interface BenchReport {
+  readonly threads: number;
+  readonly rows: readonly {
+    readonly group: string;
+    readonly flops: number;
+    readonly captured: { readonly median: number };
+    readonly eager: { readonly median: number };
+  }[];
+}
 
 describe('gradproof gradcheck', () => {
   it('passes a sound subject and fails one whose gradient is wrong, naming the parameter', async () => {
@@ -84,5 +106,35 @@ describe('the default text', () => {
     expect(defaultText(root).source).toContain('source');
     expect(defaultText(root).text).toContain('The main job');
     expect(() => defaultText(place.at('installed'))).toThrow('no documentation');
+  });
+});
+
+describe('gradproof bench', () => {
+  it('holds kernels and steps against what the machine can do, for people and for programs', () => {
+    const text = place.run('bench', '--only', 'sum f32', '--seconds', '0.01').out;
+    expect(text).toMatch(/multiply-add +f32 \d+, f64 \d+, bf16 \d+ GFLOP\/s/);
+    expect(text).toMatch(/copy +[\d.]+ GB\/s/);
+    expect(text).toMatch(/sum f32 64 MB +[\d.]+ ms \[[\d.]+ – [\d.]+\] +[\d.]+ GB\/s +\d+ %/);
+    const { out } = place.run('bench', '--only', 'MLP', '--seconds', '0.01', '--threads', '1', '--json');
+    const { threads, rows } = read(out, (x): x is BenchReport => 'rows' in x);
+    expect([threads, rows.map(({ group }) => group)]).toEqual([1, ['training steps']]);
+    // three products per layer, but no gradient of the first layer's input
+    const flop = 2 * 64 * (2 * 784 * 512 + 3 * 512 * 512 + 3 * 512 * 10);
+    expect((rows[0]!.flops * rows[0]!.captured.median) / 1e3 / flop).toBeCloseTo(1, 6);
+    expect(rows[0]!.eager.median).toBeGreaterThan(0);
+  });
+
+  it('writes a trace whose kernels follow one another', async () => {
+    await place.says(0, 'ui.perfetto.dev', 'bench', '--only', 'sum', '--seconds', '0.01', '--trace', 'trace.json');
+    const text = readFileSync(place.at('trace.json'), 'utf8');
+    const { traceEvents } = read(text, (x): x is Trace => 'traceEvents' in x);
+    const kernels = traceEvents.filter(({ ph }) => ph === 'X');
+    expect(kernels.length).toBeGreaterThan(50);
+    for (const [i, { ts, dur }] of kernels.entries()) {
+      expect(dur).toBeGreaterThan(0);
+      if (i > 0) expect(ts).toBeCloseTo(kernels[i - 1]!.ts + kernels[i - 1]!.dur, 6);
+    }
+    await place.refuses(2, 'There are: linear f32', 'bench', '--only', 'teapot');
+    await place.refuses(2, 'cannot be written', 'bench', '--only', 'sum', '--seconds', '0.01', '--trace', '/no/such/x');
   });
 });

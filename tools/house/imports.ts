@@ -9,7 +9,7 @@ const ranks: readonly (readonly string[])[] = [
   ['tensor'],
   ['ops'],
   ['autograd', 'capture', 'nn', 'optim'],
-  ['models', 'data', 'io', 'audit', 'mutate', 'record', 'train'],
+  ['models', 'data', 'io', 'audit', 'mutate', 'record', 'train', 'bench'],
   ['contracts', 'cli'],
 ];
 const mustNot: readonly (readonly [from: string, to: string])[] = [

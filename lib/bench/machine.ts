@@ -1,0 +1,72 @@
+/** What this machine can do at most: multiply-adds on registers, copies through memory. Results are held against these. */
+import { GradproofError } from '../errors.js';
+import { Code, PROGRAM_VERSION } from '../native/addon.js';
+import { addon, openDevice } from '../native/runtime.js';
+import { zeros } from '../ops/create.js';
+import { copy_ } from '../ops/memory.js';
+import { timed } from './timing.js';
+
+export type PeakType = 'f32' | 'f64' | 'bf16';
+
+/** Kinds of the `multiply_add_peak` kernel. */
+const KINDS: Readonly<Record<PeakType, number>> = { f32: 0, f64: 1, bf16: 2 };
+const F64 = 1;
+/** Behind every cache. */
+const COPY_BYTES = 128 * 2 ** 20;
+
+/** The native number of a CPU kernel's first row, by its name. */
+export function kernelId(name: string): number {
+  const row = openDevice('cpu').rows.get(name)?.[0];
+  if (row === undefined) throw new GradproofError('ERR_BACKEND', `the CPU has no kernel '${name}'`, { op: 'bench' });
+  return row.id;
+}
+
+/** A program of bare kernel calls. Slots: [kind, place, bytes] each; a call is what follows its kernel's number. */
+export function bareProgram(
+  kernel: number,
+  shape: { readonly arena: number; readonly externals: number; readonly slots: readonly (readonly number[])[] },
+  calls: readonly (readonly number[])[],
+): number {
+  const instructions = calls.flatMap((call) => [call.length + 3, 0, kernel, ...call]);
+  const head = [PROGRAM_VERSION, 0, shape.arena, shape.slots.length, shape.externals, 0, calls.length];
+  const id = addon().createProgram(Float64Array.from([...head, ...shape.slots.flat(), ...instructions]));
+  if (id < 0) throw new GradproofError('ERR_INTERNAL', addon().lastError(), { op: 'bench' });
+  return id;
+}
+
+export function runBare(id: number, externals: Float64Array): void {
+  if (addon().runProgram(id, externals) !== Code.Ok)
+    throw new GradproofError('ERR_INTERNAL', addon().lastError(), { op: 'bench' });
+}
+
+/** Floating-point operations per second of multiply-adds on registers, all threads together: the best of short runs. */
+export function peakFlops(type: PeakType): number {
+  const kernel = kernelId('multiply_add_peak'); // opens the device
+  const threads = addon().threads();
+  const rounds = 200_000;
+  const handle = addon().allocate(0, threads * 8, undefined, true);
+  const view = [1, 0, F64, 1, 0, threads, 1];
+  const id = bareProgram(kernel, { arena: 0, externals: 1, slots: [[1, 0, threads * 8]] }, [
+    [0, 1, 2, ...view, KINDS[type], rounds],
+  ]);
+  const externals = Float64Array.of(handle);
+  const times = timed(() => {
+    runBare(id, externals);
+  }, 7);
+  const done = new Float64Array(threads);
+  addon().read(handle, 0, done);
+  addon().releaseProgram(id);
+  addon().release(handle);
+  return done.reduce((sum, flop) => sum + flop, 0) / (Math.min(...times) * 1e-3);
+}
+
+/** Bytes per second of a copy out of every cache, reads and writes counted: the best of short runs. */
+export function peakCopy(): number {
+  const [a, b] = [zeros([COPY_BYTES], { dtype: 'u8' }), zeros([COPY_BYTES], { dtype: 'u8' })];
+  const times = timed(() => {
+    copy_(a, b);
+  }, 7);
+  a.storage.release();
+  b.storage.release();
+  return (2 * COPY_BYTES) / (Math.min(...times) * 1e-3);
+}
