@@ -22,6 +22,9 @@ export function bundleOptions(missing: string[] = []): BuildOptions {
     packages: 'external',
     sourcemap: true,
     sourcesContent: false,
+    // A third less to parse at every start; and one letter beyond ASCII, in a comment, would double what is left.
+    minifyWhitespace: true,
+    charset: 'ascii',
     logLevel: 'warning',
   };
 }
