@@ -24,6 +24,7 @@ export function bundleOptions(missing: string[] = []): BuildOptions {
     sourcesContent: false,
     // A third less to parse at every start; and one letter beyond ASCII, in a comment, would double what is left.
     minifyWhitespace: true,
+    lineLimit: 120, // Node prints the line of an uncaught error
     charset: 'ascii',
     logLevel: 'warning',
   };

@@ -139,6 +139,14 @@ try {
     expect(!/"(?:pre|post)?install"|"prepare"/.test(manifest), 'package.json has an install script');
   });
 
+  check('its bundles are ASCII, in lines that an uncaught error may print', () => {
+    const bundles = files.filter((file) => /^dist\/.*\.js$/.test(file)).map((file) => join(root, file));
+    const texts = bundles.map((file) => readFileSync(file, 'latin1'));
+    expect(Math.max(...texts.flatMap((text) => text.split('\n').map((line) => line.length))) < 2000, 'a line is long');
+    // one character beyond would make V8 hold, and read, the whole file in two bytes each
+    expect(!texts.some((text) => /[\x80-\xff]/.test(text)), 'a bundle has letters beyond ASCII');
+  });
+
   const user = join(place, 'user');
   mkdirSync(user);
   writeFileSync(join(user, 'package.json'), '{ "name": "user", "private": true }\n');
