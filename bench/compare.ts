@@ -1,6 +1,6 @@
 /**
  * npm run bench:compare -- --python PATH [--jax PATH] [--what a,b,c] [--modes captured:compile,eager:eager] [--threads 2]
- *   [--rounds 7] [--json]
+ *   [--dtype f32|bf16] [--rounds 7] [--json]
  * Runs ours and a twin in turn, round by round in one run, and prints the ratio of the medians. Modes of the rivals: eager
  * and compile (PyTorch, the Python of --python), jit (JAX, the Python of --jax).
  */
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     what: { type: 'string', default: Object.keys(workloads).join(',') },
     modes: { type: 'string' },
     threads: { type: 'string', default: '2' },
+    dtype: { type: 'string', default: 'f32' },
     rounds: { type: 'string', default: '7' },
     json: { type: 'boolean', default: false },
   },
@@ -44,6 +45,8 @@ class Rival {
       mode,
       '--threads',
       values.threads,
+      '--dtype',
+      values.dtype,
     ]);
     this.#child.stderr.pipe(process.stderr);
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
@@ -80,7 +83,11 @@ const rows = [];
 for (const workload of values.what.split(',')) {
   for (const pair of modes.split(',')) {
     const [mode = 'captured', rivalMode = 'eager'] = pair.split(':');
-    const ours = prepare(workload, mode === 'eager' ? 'eager' : ('captured' satisfies Mode));
+    const ours = prepare(
+      workload,
+      mode === 'eager' ? 'eager' : ('captured' satisfies Mode),
+      values.dtype === 'bf16' ? 'bf16' : 'f32',
+    );
     const rival = new Rival(workload, rivalMode);
     const name = await rival.ready();
     const [warm = 1] = timed(ours.run, 5).slice(-1);
@@ -96,7 +103,7 @@ for (const workload of values.what.split(',')) {
     const b = spread(theirs);
     const row = {
       workload,
-      dtype: 'f32',
+      dtype: values.dtype,
       mode,
       oursMs: a.median,
       rivalMs: b.median,

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import * as gp from '../lib/index.js';
 import { gemmRate, gemmShapes, type GemmType } from './gemm.js';
-import { prepare, stepsFor, timed, type Mode } from './harness.js';
+import { prepare, stepsFor, timed, type Mode, type Precision } from './harness.js';
 import { overhead, overheads } from './overhead.js';
 import { profile } from './profile.js';
 import { spread } from './statistics.js';
@@ -13,6 +13,7 @@ const HELP = `npm run bench -- [options]
   --mode eager,captured     how their steps run (default: both)
   --threads 2               (--gemm: a list, default 1,2)
   --seconds 3               per workload (--gemm: per 15 rows)
+  --dtype f32,bf16          bf16: products in bf16 under autocast
   --profile                 where the captured step's time goes: kernels by op and result, those that take most first
   --overhead                single op calls on tiny tensors instead
   --gemm [--dtype f32,f64,bf16] [--cold] [--only 256x768x2304NT,…]
@@ -67,27 +68,24 @@ for (const call of values.overhead ? Object.keys(overheads) : []) {
   if (!values.json)
     console.log(`${call.padEnd(32)} ${median.toFixed(2).padStart(8)} µs  [${low.toFixed(2)} – ${high.toFixed(2)}]`);
 }
+const isMode = (word: string): word is Mode => word === 'eager' || word === 'captured';
+const isPrecision = (word: string): word is Precision => word === 'f32' || word === 'bf16';
 for (const workload of values.overhead || values.gemm ? [] : values.what.split(',')) {
-  for (const mode of values.mode.split(',').filter((word): word is Mode => word === 'eager' || word === 'captured')) {
-    const step = prepare(workload, mode);
-    const [warm = 1] = timed(step.run, 4).slice(-1);
-    timed(step.run, stepsFor(warm, 300));
-    const { median, low, high, count } = spread(timed(step.run, stepsFor(warm, 1000 * Number(values.seconds))));
-    rows.push({
-      workload,
-      mode,
-      medianMs: median,
-      lowMs: low,
-      highMs: high,
-      steps: count,
-      threads: gp.getNumThreads(),
-    });
-    if (!values.json)
-      console.log(
-        `${workload.padEnd(3)} ${mode.padEnd(9)} ${median.toFixed(3).padStart(10)} ms  [${low.toFixed(3)} – ${high.toFixed(3)}]  ${String(count)} steps`,
-      );
-    if (values.profile && mode === 'captured' && step.program !== undefined)
-      console.log(profile(step.program, () => timed(step.run, stepsFor(warm, 1000 * Number(values.seconds)))));
+  for (const mode of values.mode.split(',').filter(isMode)) {
+    for (const dtype of values.dtype.split(',').filter(isPrecision)) {
+      const step = prepare(workload, mode, dtype);
+      const [warm = 1] = timed(step.run, 4).slice(-1);
+      timed(step.run, stepsFor(warm, 300));
+      const { median, low, high, count } = spread(timed(step.run, stepsFor(warm, 1000 * Number(values.seconds))));
+      const name = { workload, mode, dtype };
+      rows.push({ ...name, medianMs: median, lowMs: low, highMs: high, steps: count, threads: gp.getNumThreads() });
+      if (!values.json)
+        console.log(
+          `${workload.padEnd(3)} ${mode.padEnd(9)} ${dtype.padEnd(4)} ${median.toFixed(3).padStart(10)} ms  [${low.toFixed(3)} – ${high.toFixed(3)}]  ${String(count)} steps`,
+        );
+      if (values.profile && mode === 'captured' && step.program !== undefined)
+        console.log(profile(step.program, () => timed(step.run, stepsFor(warm, 1000 * Number(values.seconds)))));
+    }
   }
 }
 if (values.json) console.log(JSON.stringify(rows, null, 1));

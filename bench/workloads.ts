@@ -3,8 +3,9 @@ import * as gp from '../lib/index.js';
 import { nn, optim, type Tensor } from '../lib/index.js';
 
 export interface Workload {
-  readonly step: (...inputs: Tensor[]) => Tensor;
-  readonly inputs: readonly Tensor[];
+  readonly loss: (x: Tensor, y: Tensor) => Tensor;
+  readonly optimizer: Pick<optim.Optimizer, 'zeroGrad' | 'step'>;
+  readonly inputs: readonly [x: Tensor, y: Tensor];
 }
 
 class Block extends nn.Module {
@@ -69,31 +70,12 @@ class GPT extends nn.Module {
   }
 }
 
-function training(
-  model: nn.Module,
-  loss: (x: Tensor, y: Tensor) => Tensor,
-  opt: Pick<optim.Optimizer, 'zeroGrad' | 'step'>,
-  x: Tensor,
-  y: Tensor,
-): Workload {
-  const step = (...[input, target]: Tensor[]): Tensor => {
-    opt.zeroGrad();
-    if (input === undefined || target === undefined) throw new Error('two inputs are needed');
-    const value = loss(input, target);
-    value.backward();
-    opt.step();
-    return value;
-  };
-  model.train();
-  return { step, inputs: [x, y] };
-}
-
 function gpt(vocab: number, block: number, layers: number, heads: number, width: number, batch: number): Workload {
   const model = new GPT(vocab, block, layers, heads, width);
   const loss = (x: Tensor, y: Tensor): Tensor =>
     gp.crossEntropy(model.forward(x).reshape([-1, vocab]), y.reshape([-1]));
   const opt = new optim.AdamW(model.parameters(), { lr: 1e-4, weightDecay: 0.1 });
-  return training(model, loss, opt, gp.randint(0, vocab, [batch, block]), gp.randint(0, vocab, [batch, block]));
+  return { loss, optimizer: opt, inputs: [gp.randint(0, vocab, [batch, block]), gp.randint(0, vocab, [batch, block])] };
 }
 
 interface Classifier extends nn.Module {
@@ -103,7 +85,7 @@ interface Classifier extends nn.Module {
 function classifier(model: Classifier, x: Tensor): Workload {
   const loss = (input: Tensor, target: Tensor): Tensor => gp.crossEntropy(model.forward(input), target);
   const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
-  return training(model, loss, opt, x, gp.randint(0, 10, [x.shape[0] ?? 0]));
+  return { loss, optimizer: opt, inputs: [x, gp.randint(0, 10, [x.shape[0] ?? 0])] };
 }
 
 class CharLSTM extends nn.Module {
@@ -129,7 +111,7 @@ function charLstm(vocab: number, width: number, time: number, batch: number): Wo
   const loss = (x: Tensor, y: Tensor): Tensor =>
     gp.crossEntropy(model.forward(x).reshape([-1, vocab]), y.reshape([-1]));
   const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
-  return training(model, loss, opt, gp.randint(0, vocab, [time, batch]), gp.randint(0, vocab, [time, batch]));
+  return { loss, optimizer: opt, inputs: [gp.randint(0, vocab, [time, batch]), gp.randint(0, vocab, [time, batch])] };
 }
 
 /** Tables of which a batch uses few rows, and a small network on top (after Naumov et al. 2019, without interactions). */
@@ -167,7 +149,7 @@ function recommender(tables: number, rows: number, width: number, batch: number)
     },
   };
   const loss = (x: Tensor, y: Tensor): Tensor => gp.binaryCrossEntropyWithLogits(model.forward(x), y);
-  return training(model, loss, both, gp.randint(0, rows, [tables, batch]), gp.bernoulli([batch], 0.5));
+  return { loss, optimizer: both, inputs: [gp.randint(0, rows, [tables, batch]), gp.bernoulli([batch], 0.5)] };
 }
 
 export const workloads: Readonly<Record<string, () => Workload>> = {

@@ -113,7 +113,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
   const int64_t strips = t.strip1 - t.strip0, tile_rows = t.block.begin(t.strip1) - row0;
   constexpr int64_t kOperand = sizeof(typename P::Type), kGroup = 8;
-  Ahead next_a, next_b, next_c;
+  Ahead next_a, next_b, next_c, next_strip;
   MicroJob<Sum, Packed> job;
   memset(&job, 0, sizeof job);
   // A micro-kernel's prefetches, one per kFetchSteps steps; where there is nothing to fetch, something at hand.
@@ -167,6 +167,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
           job.a = t.packed != nullptr ? t.packed + t.block.count * P::units(k - t.k0) + r * units
                                       : own_a + (r - row0) * units;
           job.a_step = rows;
+          const int64_t bytes = rows * units * static_cast<int64_t>(sizeof(Packed));
+          if (plan.fetch_a) next_strip.aim(job.a + rows * units, 1, bytes, 0, ceil_div(group_end - group, NR));
         } else if constexpr (P::kInPlace) {
           job.a = o.a + i * o.a_row + k * o.a_col;
           job.a_step = rows_of_a ? o.a_row : o.a_col;
@@ -201,13 +203,25 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
             sums = own_sums + (r - row0) * plan.tile_cols + (j - t.j0);
             sums_row = plan.tile_cols;
           }
+          const bool finishes = closing && t.last && !plan.plain;
           const bool to_corner = closing && !plan.turned && (fold || (t.last && !plan.plain));
           job.cin = opening ? nullptr : sums;
           job.cin_row = sums_row;
           job.cout = to_corner ? corner : sums;
           job.cout_row = to_corner ? NR : sums_row;
+          if (finishes && !plan.turned) {  // the tile's place in C, which is written next
+            const int64_t size = o.finish.wide_c ? sizeof(Sum) : kOperand;
+            job.touch = static_cast<const char *>(o.finish.c) + (i * o.finish.c_row + j * o.finish.c_col) * size;
+            job.touch_row = o.finish.c_row * size;
+            job.touch_last = (cols - 1) * o.finish.c_col * size;
+          } else {
+            job.touch = job.cout;
+            job.touch_row = job.cout_row * static_cast<int64_t>(sizeof(Sum));
+            job.touch_last = cols * static_cast<int64_t>(sizeof(Sum)) - 1;
+          }
           if (plan.large) {
-            const void **fetch = next_b.list(fetches, fetches_end);
+            const void **fetch = next_strip.list(fetches, fetches_end);
+            fetch = next_b.list(fetch, fetches_end);
             fetch = next_a.list(fetch, fetches_end);
             fetch = next_c.list(fetch, fetches_end);
             if (!opening) {  // the next tile's partial sums: it waits for them before its first product
@@ -222,11 +236,11 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
           }
           P::kernel(reading, vectors, rows)(&job);
           if (!to_corner) continue;
-          const bool finish = t.last && !plan.plain;
           if (fold) {
-            add_tile(corner, NR, total, t.totals_row, rows, cols, finish ? corner : total, finish ? NR : t.totals_row);
+            add_tile(corner, NR, total, t.totals_row, rows, cols, finishes ? corner : total,
+                     finishes ? NR : t.totals_row);
           }
-          if (finish) finish_tile(o.finish, corner, NR, rows, cols, i, j);
+          if (finishes) finish_tile(o.finish, corner, NR, rows, cols, i, j);
         }
       }
     }

@@ -18,6 +18,8 @@ struct MicroJob {
   int64_t cin_row;
   T *cout;
   int64_t cout_row;
+  const void *touch;  // what will be written soon after, in bytes: both ends of `rows` runs, prefetched for writing
+  int64_t touch_row, touch_last;
   const void *const *fetch;  // k / kFetchSteps addresses to prefetch on the way
   int last;                  // lanes of the last vector that exist: no load or store goes beyond
 };
@@ -46,6 +48,11 @@ extern const MicroFn<float, uint32_t> kMicroBf16[3][kTileRows + 1];
 
 namespace {
 
+GP_INLINE void touch_run(const void *from, int64_t at, int64_t last) {
+  __builtin_prefetch(static_cast<const char *>(from) + at, 1);
+  __builtin_prefetch(static_cast<const char *>(from) + at + last, 1);
+}
+
 template <int MR, class T, int NV, int R>
 __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
   using V = typename Vec<T>::V;
@@ -67,10 +74,7 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
   T *out = job->cout;
   const int64_t out_row = job->cout_row;
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++) {
-    __builtin_prefetch(out + i * out_row, 1);
-    __builtin_prefetch(out + i * out_row + NV * N - 1, 1);
-  }
+  for (int i = 0; i < MR; i++) touch_run(job->touch, i * job->touch_row, job->touch_last);
   if (job->cin != nullptr) {
     const T *in = job->cin;
     const int64_t in_row = job->cin_row;

@@ -16,10 +16,7 @@ __attribute__((noinline, target("avx512bf16"))) void micro_bf16(const MicroJob<f
   const int64_t out_row = job->cout_row;
   const __mmask16 last = static_cast<__mmask16>((1u << job->last) - 1u);
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; i++) {
-    __builtin_prefetch(out + i * out_row, 1);
-    __builtin_prefetch(out + i * out_row + NV * N - 1, 1);
-  }
+  for (int i = 0; i < MR; i++) touch_run(job->touch, i * job->touch_row, job->touch_last);
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4

@@ -112,19 +112,28 @@ GP_INLINE void pack_strip(D *dst, int width, const S *src, int64_t i_stride, int
 #if defined(__AVX512F__)
 GP_INLINE uint32_t pair(uint32_t low, uint32_t high) { return low | (high << 16); }
 
+// Positions that interleave 16 lanes of `low` and of `high`, from lane 0 or 16 on.
+alignas(64) const uint16_t kInterleave[2][32] = {{0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+                                                  8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47},
+                                                 {16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
+                                                  24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63}};
+
+// width <= 32
 GP_INLINE void pack_pairs_along(uint32_t *dst, int width, const uint16_t *src, int64_t k_stride, int64_t depth,
                                 int count) {
   const int64_t pairs = (depth + 1) / 2, end = pairs * width;
+  const __mmask32 m = count >= 32 ? 0xffffffffu : (1u << count) - 1u;
+  const __m512i first = _mm512_load_si512(kInterleave[0]), second = _mm512_load_si512(kInterleave[1]);
+  float *to = reinterpret_cast<float *>(dst);
   for (int64_t p = 0; p < pairs; p++) {
-    const uint16_t *low = src + 2 * p * k_stride, *high = low + k_stride;
-    const bool both = 2 * p + 1 < depth;
-    for (int i = 0; i < width; i += 16) {
-      __mmask16 m = mask16(clamp_lanes(count - i, 16));
-      __m512i l = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(_mm512_maskz_loadu_epi16(m, low + i)));
-      __m512i h = _mm512_setzero_si512();
-      if (both) h = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(_mm512_maskz_loadu_epi16(m, high + i)));
-      VF v = (VF)_mm512_or_si512(l, _mm512_slli_epi32(h, 16));
-      store_within(reinterpret_cast<float *>(dst) + p * width + i, v, end - (p * width + i));
+    const uint16_t *at = src + 2 * p * k_stride;
+    const __m512i low = _mm512_maskz_loadu_epi16(m, at);
+    const __m512i high = _mm512_maskz_loadu_epi16(2 * p + 1 < depth ? m : 0, at + k_stride);
+    const VF v = (VF)_mm512_permutex2var_epi16(low, first, high);
+    store_within(to + p * width, v, end - p * width);
+    if (width > 16) {
+      const VF w = (VF)_mm512_permutex2var_epi16(low, second, high);
+      store_within(to + p * width + 16, w, end - (p * width + 16));
     }
   }
 }

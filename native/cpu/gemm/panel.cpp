@@ -41,6 +41,9 @@ void multiply(W *c, int64_t c_row, const W *a, int64_t a_row, int64_t rows, cons
                                     c_row,
                                     to,
                                     c_row,
+                                    to,
+                                    c_row * static_cast<int64_t>(sizeof(W)),
+                                    columns * static_cast<int64_t>(sizeof(W)) - 1,
                                     fetch,
                                     static_cast<int>(columns - (vectors - 1) * N)};
         const int reading = kRowsOfA | (vectors == kTileVectors ? kPackedB : kStridedB);

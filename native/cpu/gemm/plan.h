@@ -16,7 +16,9 @@ constexpr int64_t kSerialMacs = 100 * 1000;         // below this a second threa
 constexpr int64_t kLargeMacs = 4 * 1000 * 1000;     // from here packing A once for everybody pays
 constexpr int64_t kSharedBytes = 16 * 1024 * 1024;  // of packed A at a time
 constexpr int64_t kTurnedRows = 384;                // of a product that is computed as its transpose, at most
-constexpr int64_t kSharedB = 1024 * 1024;           // a chunk of B up to here is packed once: every L2 holds it
+constexpr int64_t kStandingRows = 400;              // of A, of which a block stands still in L2 while B passes, at most
+constexpr int64_t kHalfOfL2 = 512 * 1024;
+constexpr int64_t kSharedB = 1024 * 1024;  // a chunk of B up to here is packed once: every L2 holds it
 
 GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 GP_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -96,6 +98,7 @@ struct Plan {
   bool turned;  // a and b have changed places: the tiles are Cᵀ's, and are transposed on their way out
   bool plain;   // finished sums go to C as they are: partial sums may live there
   bool pack_a, pack_b, share_b;
+  bool fetch_a;  // packed A is too large for L2: each strip is fetched while the one before it is used
   int64_t batches, depth, chunks;
   int64_t block_rows;  // rows of A at a time (large), all rows (small)
   int64_t tile_rows, tile_cols;
@@ -140,6 +143,13 @@ GP_INLINE GemmArgs turn(const GemmArgs &g) {
   return t;
 }
 
+// A · B with few rows: B passes through once, block by block, and meets a block of A that is read where it stands and
+// fits into L2.
+template <class P>
+GP_INLINE bool stands(const GemmArgs &g) {
+  return P::kInPlace && g.a.col == 1 && g.b.col == 1 && g.m > 64 && g.m <= kStandingRows && is_large(g);
+}
+
 // g: as the caller gave it, or turned.
 template <class P>
 Plan make_plan(const GemmArgs &g, bool turned) {
@@ -154,7 +164,8 @@ Plan make_plan(const GemmArgs &g, bool turned) {
   p.plain = !turned && g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
             g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
             (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
-  p.depth = block_depth<P>(g.k, turned ? P::kDepth / 2 : P::kDepth);
+  const bool standing = !turned && stands<P>(g);
+  p.depth = block_depth<P>(g.k, turned || standing ? P::kDepth / 2 : P::kDepth);
   p.chunks = max64(1, ceil_div(g.k, kChunk));
   const int64_t chunk = min64(g.k, kChunk);
   p.large = turned || is_large(g);
@@ -172,6 +183,15 @@ Plan make_plan(const GemmArgs &g, bool turned) {
     // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
     p.pack_a = !turned && !(P::kInPlace && g.a.col == 1 && (p.share_b || g.n <= 16 * NR) &&
                             g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0);
+    if (standing) {
+      p.share_b = p.pack_a = false;
+      p.tile_rows = p.block_rows;
+      p.tile_cols = min64(wide, round_up(ceil_div(g.n, 4), NR));
+    }
+    if (!turned && !p.pack_a && g.a.col == 1 && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
+      p.copy_row = P::units(p.depth) + 16;
+      p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
+    }
     if (p.share_b) {  // a tile sees all columns: what it packs of A nobody else needs
       p.tile_rows = p.block_rows >= 16 * 8 * kTileRows ? 8 * kTileRows : 4 * kTileRows;
       if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
@@ -184,6 +204,7 @@ Plan make_plan(const GemmArgs &g, bool turned) {
       if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
     } else if (p.pack_a) {
       p.shared_a = room(p.block_rows * units, sizeof(Packed));
+      p.fetch_a = p.block_rows * P::units(p.depth) * static_cast<int64_t>(sizeof(Packed)) > kHalfOfL2;
     }
     if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
   } else {
