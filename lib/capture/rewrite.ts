@@ -5,6 +5,7 @@
 import type { KernelRow } from '../native/addon.js';
 import type { Device } from '../native/runtime.js';
 import { dtypeSize, type DType } from '../tensor/dtype.js';
+import { removeCasts } from './casts.js';
 import { removeCopies } from './layout.js';
 import { listOf, operands, type Instruction, type Operand, type OperandSlot } from './record.js';
 
@@ -101,5 +102,6 @@ export function rewrite(
 ): readonly Instruction[] {
   const draft = new Draft(instructions, madeBytes, outputs, device);
   removeCopies(draft);
+  removeCasts(draft);
   return draft.instructions;
 }

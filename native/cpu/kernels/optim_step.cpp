@@ -1,4 +1,5 @@
-// Optimizer updates over lists of parameters, in place. Parameters and gradients agree in dtype; state and arithmetic
+// Optimizer updates over lists of parameters, in place. Parameters and gradients agree in dtype (Adam's f32 parameters
+// take half gradients too, with the bits of a cast before); state and arithmetic
 // are f64 for f64 parameters, else f32. Scalars that change from step to step come as 0-d tensors and are combined in
 // f64 before they are rounded to the arithmetic's dtype. The order of operations is PyTorch's.
 #include "optim_update.h"
@@ -20,8 +21,8 @@ struct AdamPerTensor {
 };
 
 // m = m + (1 - b1)(g - m); v = b2 v + (1 - b2) g g; p = p - (lr / c1) m / (sqrt(v) / sqrt(c2) + eps)
-template <bool kLargest, class T, class W>
-GP_INLINE void adam_run(T *__restrict p, const T *__restrict grad, W *__restrict m, W *__restrict v, W *__restrict top,
+template <bool kLargest, class T, class G, class W>
+GP_INLINE void adam_run(T *__restrict p, const G *__restrict grad, W *__restrict m, W *__restrict v, W *__restrict top,
                         int64_t n, const Adam<W> k) {
   for (int64_t i = 0; i < n; i++) {
     const W x = widen(p[i]);
@@ -79,14 +80,21 @@ int32_t adam_step(gp_context *, const gp_kernel *, const gp_call *c) {
                       W(per[i].root_correction2),
                       W(eps)};
       T *p = list_data<T>(c, 0, i, begin);
-      const T *grad = list_data<T>(c, 1, i, begin);
       W *m = list_data<W>(c, kExpAvgs, i, begin), *v = list_data<W>(c, kExpAvgSqs, i, begin);
       W *top = list_data<W>(c, kMaxExpAvgSqs, i, begin);
-      if (top != nullptr) {
-        adam_run<true>(p, grad, m, v, top, end - begin, k);
-      } else {
-        adam_run<false>(p, grad, m, v, top, end - begin, k);
+      auto run = [&](const auto *grad) {
+        if (top != nullptr) {
+          adam_run<true>(p, grad, m, v, top, end - begin, k);
+        } else {
+          adam_run<false>(p, grad, m, v, top, end - begin, k);
+        }
+      };
+      if constexpr (sizeof(T) == sizeof(float)) {  // GP_KERNEL_WIDENS
+        const int32_t given = in_list(c, 1, i).dtype;
+        if (given == GP_BF16) return run(list_data<bf16>(c, 1, i, begin));
+        if (given == GP_F16) return run(list_data<f16>(c, 1, i, begin));
       }
+      run(list_data<T>(c, 1, i, begin));
     });
   });
   return GP_OK;
@@ -225,7 +233,7 @@ GP_ROWS(optim_step) = {
     {"adam_step",
      "params[] grads[] expAvgs[] expAvgSqs[] maxExpAvgSqs[] steps[] lr scale? skip? -> ; beta1 beta2 eps weightDecay "
      "decoupled maximize",
-     kFloats, GP_KERNEL_MUTATES, 0, adam_workspace, adam_step},
+     kFloats, GP_KERNEL_MUTATES | GP_KERNEL_WIDENS, 0, adam_workspace, adam_step},
     {"sgd_step",
      "params[] grads[] momentumBuffers[] steps[] lr scale? skip? -> ; momentum dampening weightDecay nesterov maximize",
      kFloats, GP_KERNEL_MUTATES, 0, list_workspace, sgd_step},
