@@ -192,9 +192,10 @@ export function attentionMask(site: string, kind: 'none' | 'off by one'): Inject
   return {
     site,
     before: ({ inputs, attrs }) => {
-      const [query, key, value, mask] = inputs;
+      const [query, key, value, mask, ...rest] = inputs;
       if (!(query instanceof Tensor) || !(key instanceof Tensor)) return { inputs, attrs };
-      if (kind === 'none') return { inputs: [query, key, value, undefined], attrs: { ...attrs, isCausal: false } };
+      if (kind === 'none')
+        return { inputs: [query, key, value, undefined, ...rest], attrs: { ...attrs, isCausal: false } };
       const shape = [...query.shape.slice(0, 3), key.shape[2]!];
       const rows = shape[2]!;
       const columns = shape[3]!;
@@ -205,7 +206,7 @@ export function attentionMask(site: string, kind: 'none' | 'off by one'): Inject
         return column <= (Math.floor(i / columns) % rows) + 1 ? 1 : 0;
       });
       const like = mask instanceof Tensor ? mask : cast(zeros(shape, { device: query.device }), 'bool');
-      return { inputs: [query, key, value, tensorLike(values, like)], attrs: { ...attrs, isCausal: false } };
+      return { inputs: [query, key, value, tensorLike(values, like), ...rest], attrs: { ...attrs, isCausal: false } };
     },
   };
 }

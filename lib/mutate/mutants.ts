@@ -265,7 +265,8 @@ function maskFaults({ observed }: Recorded): Mutant[] {
   return trace.calls.flatMap((call): Mutant[] => {
     const list: Mutant[] = [];
     if (call.op === 'scaled_dot_product_attention') {
-      const masked = call.attrs['isCausal'] === true || call.uses.length > 3;
+      const dropout = call.attrs['p'] === 0 ? 0 : 1; // the generator's state is an input too
+      const masked = call.attrs['isCausal'] === true || call.uses.length - dropout > 3;
       if (masked) {
         list.push(atCall('mask', 'no mask', call, 'attention sees every key', attentionMask(call.id, 'none')));
         list.push(

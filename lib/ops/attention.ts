@@ -1,13 +1,13 @@
 /** Attention that keeps no matrix of scores (Dao et al., 2022): the kernel saves the logarithm of each row's sum. */
 import { GradproofError, shown } from '../errors.js';
-import { FLOATS } from '../tensor/dtype.js';
-import { broadcastPair, sameShape, showShape, type Shape } from '../tensor/shape.js';
+import { type DType, FLOATS } from '../tensor/dtype.js';
+import { broadcastPair, numel, sameShape, showShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { flag, integer, number, optional } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { arangeOp } from './create.js';
 import { defineOp, like, type Meta } from './gateway/define.js';
-import { dropout } from './dropout.js';
+import { dropoutBackward } from './dropout.js';
 import { matmulOp } from './matmul.js';
 import { needDTypes, needTensors } from './options.js';
 import { wantedMeta } from './layer_norm.js';
@@ -15,15 +15,17 @@ import { wideOf } from './reduction.js';
 import { peak } from './reduce.js';
 import { expand, reshape } from './view.js';
 
+const RNG: DType = 'i64';
 const OP = 'scaled_dot_product_attention';
 const Wants = { query: 1, key: 2, value: 4, attnMask: 8 } as const;
-const ATTRS = { isCausal: flag(false), scale: optional(number()), enableGqa: flag(false) };
+const ATTRS = { isCausal: flag(false), scale: optional(number()), enableGqa: flag(false), p: number(0) };
 
 interface Operands {
   readonly query: Meta;
   readonly key: Meta;
   readonly value: Meta;
   readonly attnMask?: Meta | undefined;
+  readonly state?: Meta | undefined;
 }
 
 function refuse(code: 'ERR_SHAPE' | 'ERR_DTYPE', what: string, hint?: string): never {
@@ -69,6 +71,13 @@ function checkOperands({ query, key, value, attnMask }: Operands, enableGqa: boo
     );
 }
 
+function checkState(op: string, state: Meta | undefined, p: number): void {
+  if (!(p >= 0 && p <= 1))
+    throw new GradproofError('ERR_VALUE', `p must be a probability in [0, 1], got ${shown(p)}`, { op });
+  if (state === undefined ? p === 0 : state.dtype === 'i64' && sameShape(state.shape, [2])) return;
+  throw new GradproofError('ERR_ARGUMENT', `a generator's state, i64[2], belongs to p > 0`, { op });
+}
+
 /** A key head for every query head: a view expanded and merged (the composite may copy; the kernel does not). */
 function perQueryHead(x: Tensor, heads: number): Tensor {
   const [b = 0, k = 0, s = 0, e = 0] = x.shape;
@@ -81,16 +90,29 @@ interface Composite {
   readonly lse: Tensor;
 }
 
+interface CompositeOperands {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+  readonly attnMask?: Tensor | undefined;
+  readonly state?: Tensor | undefined;
+}
+
+interface CompositeAttrs {
+  readonly isCausal: boolean;
+  readonly scale?: number | undefined;
+  readonly p?: number | undefined;
+}
+
+/** Zeroes weights (or their gradients) with probability p: number i of the state belongs to element i of the matrix. */
+function dropped(weights: Tensor, state: Tensor | undefined, p: number): Tensor {
+  return state === undefined || p === 0 ? weights : dropoutBackward.named({ dy: weights, state }, { p }).dx;
+}
+
 /** The whole matrix of weights, in the wide dtype. Rows without a key have weights 0. */
 export function attentionComposite(
-  {
-    query,
-    key,
-    value,
-    attnMask,
-  }: { readonly query: Tensor; readonly key: Tensor; readonly value: Tensor; readonly attnMask?: Tensor | undefined },
-  { isCausal, scale }: { readonly isCausal: boolean; readonly scale?: number | undefined },
-  drop: (weights: Tensor) => Tensor = (weights) => weights,
+  { query, key, value, attnMask, state }: CompositeOperands,
+  { isCausal, scale, p = 0 }: CompositeAttrs,
 ): Composite {
   const wide = wideOf(query.dtype);
   const heads = query.shape[1]!;
@@ -113,34 +135,37 @@ export function attentionComposite(
   const weights = e.div(where(empty, 1, sum));
   return {
     weights,
-    y: matmulOp(drop(weights), v).cast(query.dtype),
+    y: matmulOp(dropped(weights, state, p), v).cast(query.dtype),
     lse: where(empty, max, max.add(sum.detach().log())).squeeze(-1),
   };
 }
 
 export const scaledDotProductAttentionBackward = defineOp({
   name: 'scaled_dot_product_attention_backward',
-  doc: 'Gradients of attention. With the weights P: dV = Pᵀ dy, dP = dy Vᵀ, dM = P (dP − Σ dy y), dQ = scale dM K, dK = scale dMᵀ Q. `wants` adds 1 (dquery), 2 (dkey), 4 (dvalue), 8 (dmask).',
-  inputs: ['dy', 'query', 'key', 'value', 'attnMask?', 'y', 'lse'],
+  doc: 'Gradients of attention. With the weights P: dV = Pᵀ dy, dP = dy Vᵀ, dM = P (dP − Σ dy y), dQ = scale dM K, dK = scale dMᵀ Q. With dropout dV and dP are those of the kept weights. `wants` adds 1 (dquery), 2 (dkey), 4 (dvalue), 8 (dmask).',
+  inputs: ['dy', 'query', 'key', 'value', 'attnMask?', 'y', 'lse', 'state?'],
   attrs: { ...ATTRS, wants: integer(7) },
   outputs: ['dquery', 'dkey', 'dvalue', 'dmask'],
   dtypes: FLOATS,
   keyed: 'query',
   receiver: false,
   canonical: (attrs, { query }) => ({ ...attrs, scale: attrs.scale ?? 1 / Math.sqrt(query.shape[3] ?? 1) }),
-  infer: ({ query, key, value }, { wants }) => ({
-    dquery: wantedMeta(query, wants, Wants.query),
-    dkey: wantedMeta(key, wants, Wants.key),
-    dvalue: wantedMeta(value, wants, Wants.value),
-    dmask: wantedMeta(like(query, { shape: [...query.shape.slice(0, 3), key.shape[2]!] }), wants, Wants.attnMask),
-  }),
-  reference: ({ dy, query, key, value, attnMask, y }, { isCausal, scale, wants }) => {
+  infer: ({ query, key, value, state }, { p, wants }) => {
+    checkState('scaled_dot_product_attention_backward', state, p);
+    return {
+      dquery: wantedMeta(query, wants, Wants.query),
+      dkey: wantedMeta(key, wants, Wants.key),
+      dvalue: wantedMeta(value, wants, Wants.value),
+      dmask: wantedMeta(like(query, { shape: [...query.shape.slice(0, 3), key.shape[2]!] }), wants, Wants.attnMask),
+    };
+  },
+  reference: ({ dy, query, key, value, attnMask, y, state }, { isCausal, scale, p, wants }) => {
     const wide = wideOf(query.dtype);
     const heads = query.shape[1]!;
     const s = scale ?? 1 / Math.sqrt(query.shape[3]!);
     const { weights } = attentionComposite({ query, key, value, attnMask }, { isCausal, scale: s });
     const d = dy.cast(wide);
-    const dp = matmulOp(d, perQueryHead(value, heads).cast(wide).transpose(-2, -1));
+    const dp = dropped(matmulOp(d, perQueryHead(value, heads).cast(wide).transpose(-2, -1)), state, p);
     const dm = weights.mul(dp.sub(d.mul(y.cast(wide)).sum(-1, { keepdim: true })));
     const perKeyHead = (g: Tensor, like4: Tensor): Tensor => {
       const [b = 0, k = 0, n = 0, e = 0] = like4.shape;
@@ -151,7 +176,10 @@ export const scaledDotProductAttentionBackward = defineOp({
     return {
       dquery: (wants & Wants.query) !== 0 ? matmulOp(dm, keys).mul(s).cast(query.dtype) : none,
       dkey: (wants & Wants.key) !== 0 ? perKeyHead(matmulOp(dm.transpose(-2, -1), query.cast(wide)).mul(s), key) : none,
-      dvalue: (wants & Wants.value) !== 0 ? perKeyHead(matmulOp(weights.transpose(-2, -1), d), value) : none,
+      dvalue:
+        (wants & Wants.value) !== 0
+          ? perKeyHead(matmulOp(dropped(weights, state, p).transpose(-2, -1), d), value)
+          : none,
       dmask: (wants & Wants.attnMask) !== 0 ? dm.cast(query.dtype) : none,
     };
   },
@@ -162,22 +190,29 @@ export const scaledDotProductAttentionBackward = defineOp({
     const value = s.randn([1, 2, 5, 3]);
     const { y, lse } = attentionComposite({ query, key, value }, { isCausal: false });
     yield { in: { dy: s.randn([1, 2, 3, 3]), query, key, value, y, lse }, attrs: { wants: 15 } };
+    const state = s.ids([2], 1000);
+    const kept = attentionComposite({ query, key, value, state }, { isCausal: false, p: 0.4 });
+    yield {
+      in: { dy: s.randn([1, 2, 3, 3]), query, key, value, y: kept.y, lse: kept.lse, state },
+      attrs: { wants: 15, p: 0.4 },
+    };
   },
 });
 
 /** The op on four axes with the mask of the full shape; `scaledDotProductAttention` brings its operands there. */
 export const scaledDotProductAttentionOp = defineOp({
   name: 'scaled_dot_product_attention',
-  doc: 'softmax(scale · query keyᵀ + attnMask) value per batch and head; a query without a visible key gives 0.',
-  inputs: ['query', 'key', 'value', 'attnMask?'],
+  doc: 'softmax(scale · query keyᵀ + attnMask) value per batch and head; a query without a visible key gives 0. With p > 0 the weights are dropped as `dropout` drops a tensor of their shape whose generator stood at `state`.',
+  inputs: ['query', 'key', 'value', 'attnMask?', 'state?'],
   attrs: ATTRS,
   outputs: ['y'],
   aux: ['lse'],
   dtypes: FLOATS,
   receiver: false,
   canonical: (attrs, { query }) => ({ ...attrs, scale: attrs.scale ?? 1 / Math.sqrt(query.shape[3] ?? 1) }),
-  infer: (inputs, { enableGqa }) => {
+  infer: (inputs, { enableGqa, p }) => {
     checkOperands(inputs, enableGqa);
+    checkState(OP, inputs.state, p);
     const { query, key, value, attnMask } = inputs;
     needDTypes(OP, { key, value }, [query.dtype]);
     needDTypes(OP, { attnMask }, ['bool', query.dtype]);
@@ -193,7 +228,7 @@ export const scaledDotProductAttentionOp = defineOp({
   },
   gradient: {
     kind: 'rule',
-    needs: ['query', 'key', 'value', 'attnMask', 'y', 'lse'],
+    needs: ['query', 'key', 'value', 'attnMask', 'state', 'y', 'lse'],
     backward: ({ y: dy }, saved, attrs, _meta, wants) => {
       let bits = 0;
       for (const name of ['query', 'key', 'value', 'attnMask'] as const) if (wants.has(name)) bits |= Wants[name];
@@ -203,6 +238,7 @@ export const scaledDotProductAttentionOp = defineOp({
         key: wants.has('key') ? g.dkey : null,
         value: wants.has('value') ? g.dvalue : null,
         attnMask: wants.has('attnMask') ? g.dmask : null,
+        state: null,
       };
     },
   },
@@ -220,6 +256,15 @@ export const scaledDotProductAttentionOp = defineOp({
         attnMask: s.randn([1, 4, 3, 4]),
       },
       attrs: { enableGqa: true },
+    };
+    yield {
+      in: {
+        query: s.randn([2, 2, 5, 3]),
+        key: s.randn([2, 2, 6, 3]),
+        value: s.randn([2, 2, 6, 2]),
+        state: s.ids([2], 1000),
+      },
+      attrs: { isCausal: true, p: 0.3 },
     };
   },
 });
@@ -272,20 +317,26 @@ function alike(tensors: readonly [Tensor, Tensor, Tensor], shared: boolean): rea
   return [wide(q), wide(k), wide(v)];
 }
 
-/** Dropout falls on the weights, so they are computed: composed of ops, where the kernel without dropout keeps none. */
-function droppedAttention(
-  operands: Parameters<typeof attentionComposite>[0],
-  attrs: Omit<AttentionOptions, 'attnMask' | 'dropoutP'>,
-  p: number,
-): Tensor {
-  checkOperands(operands, attrs.enableGqa ?? false);
-  const how = { isCausal: attrs.isCausal ?? false, scale: attrs.scale };
-  return attentionComposite(operands, how, (weights) => dropout(weights, { p })).y;
-}
+/** The generator's state before `count` numbers, which are drawn by the ops that are given it. */
+export const drawState = defineOp({
+  name: 'draw_state',
+  doc: 'Takes `count` numbers from the generator without drawing them: its state before, from which kernels draw them.',
+  inputs: ['rng'],
+  attrs: { count: integer(0) },
+  positional: ['count'],
+  outputs: ['state'],
+  dtypes: [RNG],
+  receiver: false,
+  infer: () => ({ state: { shape: [2], dtype: RNG } }),
+  gradient: { kind: 'none', because: 'a state has no gradient' },
+  *samples() {
+    yield { in: {}, attrs: { count: 7 } };
+  },
+});
 
 /**
  * `torch.nn.functional.scaled_dot_product_attention`: softmax(scale · query keyᵀ + mask) value, with query [..., H, T, E],
- * key [..., H, S, E] and value [..., H, S, F] → [..., H, T, F]. Without dropout no T × S matrix is kept.
+ * key [..., H, S, E] and value [..., H, S, F] → [..., H, T, F]. No T × S matrix is kept.
  */
 export function scaledDotProductAttention(
   givenQuery: Tensor,
@@ -309,9 +360,13 @@ export function scaledDotProductAttention(
   const k = fourAxes(key);
   const v = fourAxes(value);
   const mask = attnMask === undefined ? undefined : fullMask(attnMask, query, q, key.shape[key.shape.length - 2] ?? 0);
+  const how = { ...attrs, p: dropoutP, attnMask: mask };
   const y =
     dropoutP === 0
-      ? scaledDotProductAttentionOp(q, k, v, { ...attrs, attnMask: mask })
-      : droppedAttention({ query: q, key: k, value: v, attnMask: mask }, attrs, dropoutP);
+      ? scaledDotProductAttentionOp(q, k, v, how)
+      : scaledDotProductAttentionOp(q, k, v, {
+          ...how,
+          state: drawState(numel([...q.shape.slice(0, 3), k.shape[2] ?? 0]), { device: q.device }),
+        });
   return query.shape.length === 4 ? y : reshape(y, [...query.shape.slice(0, -1), value.shape[value.shape.length - 1]!]);
 }

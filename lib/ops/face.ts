@@ -292,6 +292,13 @@ export interface DiagonalOptions {
   readonly dim2?: number | undefined;
 }
 
+export interface DrawStateOptions {
+  /** Default 0. */
+  readonly count?: number | undefined;
+  readonly device?: string | undefined;
+  readonly requiresGrad?: boolean | undefined;
+}
+
 export interface DropoutBackwardOptions {
   /** Default 0.5. */
   readonly p?: number | undefined;
@@ -685,11 +692,14 @@ export interface RowsToDenseOptions {
 
 export interface ScaledDotProductAttentionBackwardOptions {
   readonly attnMask?: Tensor | undefined;
+  readonly state?: Tensor | undefined;
   /** Default false. */
   readonly isCausal?: boolean | undefined;
   readonly scale?: number | undefined;
   /** Default false. */
   readonly enableGqa?: boolean | undefined;
+  /** Default 0. */
+  readonly p?: number | undefined;
   /** Default 7. */
   readonly wants?: number | undefined;
 }
@@ -1674,6 +1684,15 @@ export const digamma: {
 export const div: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.div;
+
+/**
+ * Takes `count` numbers from the generator without drawing them: its state before, from which kernels draw them.
+ * No gradient: a state has no gradient.
+ */
+export const drawState: {
+  (count?: number, options?: DrawStateOptions): Tensor;
+  (options?: DrawStateOptions): Tensor;
+} = ops.drawState;
 
 /** x above 0, alpha (eˣ − 1) below (Clevert et al., 2015). */
 export const elu: {

@@ -17,10 +17,13 @@ void pack_one(W *panel, const S *b, int64_t row, int64_t col, int64_t k, int64_t
   pack_strip<W>(panel + strip * NR * k, static_cast<int>(NR), b + first * col, col, row, k, static_cast<int>(count));
 }
 
+GP_INLINE int64_t row_blocks(int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
+
 template <class W>
-void multiply(W *c, int64_t c_row, const W *a, int64_t a_row, int64_t rows, const W *panel, int64_t k, int64_t n) {
+void multiply(W *c, int64_t c_row, const W *a, int64_t a_row, int64_t rows, const W *panel, int64_t k, int64_t n,
+              PanelAhead *ahead) {
   constexpr int64_t N = Vec<W>::N, NR = N * kTileVectors;
-  const int64_t blocks = (rows + kTileRows - 1) / kTileRows, height = blocks == 0 ? 0 : (rows + blocks - 1) / blocks;
+  const int64_t blocks = row_blocks(rows), height = blocks == 0 ? 0 : (rows + blocks - 1) / blocks;
   const void *fetch[kDepth / kFetchSteps];
   for (int64_t from = 0; from < k; from += kDepth) {
     const int64_t depth = k - from < kDepth ? k - from : kDepth;
@@ -28,18 +31,28 @@ void multiply(W *c, int64_t c_row, const W *a, int64_t a_row, int64_t rows, cons
       const int64_t columns = n - j < NR ? n - j : NR, vectors = (columns + N - 1) / N;
       const W *strip = panel + j * k + from * NR;
       const W *next = j + NR < n ? strip + NR * k : panel + min_of(from + depth, k - 1) * NR;
-      for (int64_t i = 0; i < depth / kFetchSteps; i++) fetch[i] = next + i * (64 / static_cast<int64_t>(sizeof(W)));
       for (int64_t i = 0; i < rows; i += height) {
+        const void **to = fetch, **const end = fetch + depth / kFetchSteps;
+        if (ahead != nullptr) {
+          const int64_t count = min_of(min_of(ahead->per_tile, ahead->left), depth / kFetchSteps);
+          for (int64_t l = 0; l < count; l++) *to++ = ahead->lines[l];
+          ahead->lines += count;
+          ahead->left -= count;
+        }
+        while (to < end) {
+          *to++ = next;
+          next += 64 / static_cast<int64_t>(sizeof(W));
+        }
         const int64_t m = rows - i < height ? rows - i : height;
-        W *to = c + i * c_row + j;
+        W *out = c + i * c_row + j;
         const MicroJob<W, W> job = {depth,
                                     a + i * a_row + from,
                                     a_row,
                                     strip,
                                     NR,
-                                    from == 0 ? nullptr : to,
+                                    from == 0 ? nullptr : out,
                                     c_row,
-                                    to,
+                                    out,
                                     c_row,
                                     to,
                                     c_row * static_cast<int64_t>(sizeof(W)),
@@ -64,6 +77,10 @@ int64_t panel_strips(int64_t n, size_t element_bytes) {
   return (n + width - 1) / width;
 }
 
+int64_t panel_tiles(int64_t rows, int64_t k, int64_t n, size_t element_bytes) {
+  return row_blocks(rows) * panel_strips(n, element_bytes) * ((k + kDepth - 1) / kDepth);
+}
+
 int64_t panel_size(int64_t k, int64_t n, size_t element_bytes) {
   return panel_strips(n, element_bytes) * (kVectorBytes / static_cast<int64_t>(element_bytes) * kTileVectors) * k;
 }
@@ -83,12 +100,12 @@ void pack_panel(double *panel, const void *b, int32_t, int64_t row, int64_t col,
 }
 
 void multiply_panel(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t rows, const float *panel, int64_t k,
-                    int64_t n) {
-  multiply(c, c_row, a, a_row, rows, panel, k, n);
+                    int64_t n, PanelAhead *ahead) {
+  multiply(c, c_row, a, a_row, rows, panel, k, n, ahead);
 }
 void multiply_panel(double *c, int64_t c_row, const double *a, int64_t a_row, int64_t rows, const double *panel,
-                    int64_t k, int64_t n) {
-  multiply(c, c_row, a, a_row, rows, panel, k, n);
+                    int64_t k, int64_t n, PanelAhead *ahead) {
+  multiply(c, c_row, a, a_row, rows, panel, k, n, ahead);
 }
 
 }  // namespace gp::GP_ISA

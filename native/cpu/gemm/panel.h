@@ -7,6 +7,12 @@
 
 namespace gp::GP_ISA {
 
+// Addresses of lines, `per_tile` of which are prefetched beside each register tile.
+struct PanelAhead {
+  const void *const *lines;
+  int64_t left, per_tile;
+};
+
 int64_t panel_strips(int64_t n, size_t element_bytes);
 // Elements of the packed form.
 int64_t panel_size(int64_t k, int64_t n, size_t element_bytes);
@@ -18,10 +24,12 @@ void pack_panel(float *panel, const void *b, int32_t dtype, int64_t row, int64_t
 void pack_panel(double *panel, const void *b, int32_t dtype, int64_t row, int64_t col, int64_t k, int64_t n,
                 int64_t strip);
 
-// C[rows, n] = A[rows, k] · B on the calling thread.
+// C[rows, n] = A[rows, k] · B on the calling thread. `ahead`: what the caller reads next, prefetched on the way.
 void multiply_panel(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t rows, const float *panel, int64_t k,
-                    int64_t n);
+                    int64_t n, PanelAhead *ahead = nullptr);
 void multiply_panel(double *c, int64_t c_row, const double *a, int64_t a_row, int64_t rows, const double *panel,
-                    int64_t k, int64_t n);
+                    int64_t k, int64_t n, PanelAhead *ahead = nullptr);
+// Register tiles of such a product: what `ahead` is spread over.
+int64_t panel_tiles(int64_t rows, int64_t k, int64_t n, size_t element_bytes);
 
 }  // namespace gp::GP_ISA

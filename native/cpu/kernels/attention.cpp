@@ -5,6 +5,10 @@
 // Queries lie in the lanes, so a block of scores is [key][query]: maxima, sums and masks need no step across lanes, and
 // keys and values are read where they stand. Forward tiles are (batch, head, block of queries), backward tiles (batch,
 // key head): every sum has one order. Results may be strided: heads are written side by side where the plan wants them.
+//
+// Dropout falls on the weights and keeps no mask: the number of (batch, head, query, key) is that of its place in the
+// matrix of weights, drawn again wherever a block needs it.
+#include "../philox.h"
 #include "attention_block.h"
 
 namespace gp::GP_ISA {
@@ -15,8 +19,9 @@ constexpr int64_t kBlock = 64;  // queries and keys per block
 struct Problem {
   int64_t batch, heads, key_heads, group, t, s, e, ev;
   int64_t le, lv, lq;  // row lengths in scratch: e, ev and a block of queries, rounded up
-  double scale;
+  double scale, p;     // p: share of the weights that dropout takes
   bool causal;
+  RngState state;  // of the generator, before the numbers of the first weight
 };
 
 // `q`: position of the query among the inputs; key and value follow it.
@@ -26,6 +31,9 @@ Problem problem_of(const gp_call *call, int q) {
   Problem p;
   p.causal = attrs.flag();
   p.scale = attrs.number();
+  attrs.flag();  // enableGqa: the heads say it
+  p.p = attrs.number();
+  p.state = RngState{0, 0};
   p.batch = query.shape[0];
   p.heads = query.shape[1];
   p.key_heads = key.shape[1];
@@ -120,6 +128,25 @@ void mask_scores(const Problem &p, const Scores<V> &x, const gp_view *mask, int6
   }
 }
 
+// Elements of scratch that dropout needs.
+size_t dropout_scratch(const Problem &p) { return p.p > 0 ? static_cast<size_t>(kBlock * (kBlock + p.lq)) : 0; }
+
+// keep[key][query]: 1 / (1 - p) where the weight stays, else 0. `rows`: kBlock x kBlock of scratch.
+template <class V, class W>
+void draw_block(const Problem &p, const Scores<V> &x, int64_t b, int64_t h, W *rows, W *keep) {
+  const uint32_t limit = chance(p.p);
+  const W scale = static_cast<W>(1.0 / (1.0 - p.p));
+  uint32_t numbers[2 * kPhilox];
+  for (int64_t r = 0; r < x.rows; r++) {
+    const uint64_t at = static_cast<uint64_t>(((b * p.heads + h) * p.t + x.i + r) * p.s + x.j);
+    const int64_t skip = static_cast<int64_t>(at % 4);
+    philox(numbers, p.state.seed, p.state.offset + at / 4);
+    if (skip + x.cols > kPhilox) philox(numbers + kPhilox, p.state.seed, p.state.offset + at / 4 + kPhilox / 4);
+    for (int64_t c = 0; c < x.cols; c++) rows[r * kBlock + c] = (numbers[skip + c] >> 8) < limit ? W(0) : scale;
+  }
+  pack_transposed(Matrix<const W>{rows, kBlock, 1}, x.rows, x.cols, keep, p.lq);
+}
+
 // Runs body(head, scratch of this thread) for each of `count` heads (or blocks of one) of `work` multiply-adds; small
 // ones share a tile. With less scratch than the present threads need, one thread does it all.
 template <class W, class F>
@@ -143,7 +170,7 @@ size_t wide_bytes(const gp_view &v) { return v.dtype == GP_F64 ? sizeof(double) 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 size_t forward_scratch(const Problem &p) {
-  return static_cast<size_t>((p.e + p.ev + kBlock + 2) * p.lq + kBlock * (p.le + p.lv));
+  return static_cast<size_t>((p.e + p.ev + kBlock + 2) * p.lq + kBlock * (p.le + p.lv)) + dropout_scratch(p);
 }
 
 size_t forward_workspace(const gp_call *call) {
@@ -192,7 +219,7 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
   using W = WideOf<T>;
   const int64_t rows = least(kBlock, p.t - i0), lanes = round_up(rows, V::lanes), hk = h / p.group;
   W *qt = scratch, *o = qt + p.e * p.lq, *s = o + p.ev * p.lq, *max = s + kBlock * p.lq, *sum = max + p.lq;
-  W *kw = sum + p.lq, *vw = kw + kBlock * p.le;
+  W *kw = sum + p.lq, *vw = kw + kBlock * p.le, *keep = vw + kBlock * p.lv, *draws = keep + kBlock * p.lq;
   pack_transposed(matrix<T>(in(call, 0), b, h, i0), rows, p.e, qt, p.lq);
   for (int64_t r = 0; r < lanes; r++) {
     max[r] = -static_cast<W>(__builtin_inff());
@@ -208,6 +235,12 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
     const bool plain = mask == nullptr && p.scale > 0;
     if (!plain) mask_scores<T>(p, x, mask, b, h, s);
     soften<V, W>(p, x, plain ? static_cast<W>(p.scale) : W(1), s, max, sum, o);
+    if (p.p > 0) {
+      draw_block<V, W>(p, x, b, h, draws, keep);
+      for (int64_t lane = 0; lane < lanes; lane += V::lanes)
+        for (int64_t c = 0; c < x.keys_before(x.panel_end(lane)); c++)
+          store(s + c * p.lq + lane, load<V>(s + c * p.lq + lane) * load<V>(keep + c * p.lq + lane));
+    }
     product_head<V>(j0 == 0, turned(v), s, p.lq, o, p.lq, p.ev, lanes, [&](int64_t q) { return x.keys_before(q); });
   }
   alignas(64) W lse[kBlock];
@@ -222,8 +255,15 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
   memcpy(data<W>(out(call, 1)) + (b * p.heads + h) * p.t + i0, lse, static_cast<size_t>(rows) * sizeof(W));
 }
 
+// p > 0 comes with a state: the declaration holds it.
+bool lacks_state(const gp_call *call, int state, Problem *p) {
+  if (p->p > 0 && has(call, state)) p->state = read_state(in(call, state));
+  return p->p > 0 && !has(call, state);
+}
+
 int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
-  const Problem p = problem_of(call, 0);
+  Problem p = problem_of(call, 0);
+  if (lacks_state(call, 4, &p)) return GP_BAD_ARGUMENT;
   const gp_view *mask = has(call, 3) ? &in(call, 3) : nullptr;
   const int64_t blocks = (p.t + kBlock - 1) / kBlock;
   GP_FLOATS(in(call, 0).dtype, T, {
@@ -241,12 +281,15 @@ int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
 // ---- backward -------------------------------------------------------------------------------------------------------
 // With P the weights: dV = Pᵀ dO, dP = dO Vᵀ, dM = P (dP - rowsum(dO O)), dQ = scale · dM K, dK = scale · dMᵀ Q.
 
-enum Input { kDy, kQuery, kKey, kValue, kMask, kY, kLse };
+// Dropout with D = P keep: dV = Dᵀ dO, dP = keep (dO Vᵀ), and rowsum(dO O) stays what it is.
+
+enum Input { kDy, kQuery, kKey, kValue, kMask, kY, kLse, kState };
 
 size_t backward_scratch(const Problem &p) {
   const int64_t blocks = (p.t + kBlock - 1) / kBlock;
   const int64_t lanes = p.e + 2 * p.ev + 2 * kBlock + p.group * blocks * (p.e + 1);  // Qᵀ, dOᵀ, Oᵀ, S, dP, dQᵀ, rowsum
-  return static_cast<size_t>(lanes * p.lq + 3 * kBlock * (p.le + p.lv));             // Q, dO, K, V, dK, dV
+  return static_cast<size_t>(lanes * p.lq + 3 * kBlock * (p.le + p.lv)) +            // Q, dO, K, V, dK, dV
+         dropout_scratch(p);
 }
 
 size_t backward_workspace(const gp_call *call) {
@@ -262,7 +305,7 @@ struct Backward {
   const gp_view *mask;
   bool wants[4];  // dquery, dkey, dvalue, dmask
   int64_t b, hk;
-  W *qt, *dyt, *yt, *s, *dp, *q, *dy, *kw, *vw, *dk, *dv, *dqt, *dot;
+  W *qt, *dyt, *yt, *s, *dp, *q, *dy, *kw, *vw, *dk, *dv, *dqt, *dot, *keep, *draws;
 
   Backward(const gp_call *c, const Problem &problem, int64_t batch, int64_t key_head, W *scratch)
       : call(c), p(problem), mask(has(c, kMask) ? &in(c, kMask) : nullptr), b(batch), hk(key_head) {
@@ -277,6 +320,7 @@ struct Backward {
     dp = take(kBlock * p.lq), q = take(kBlock * p.le), dy = take(kBlock * p.lv), kw = take(kBlock * p.le);
     vw = take(kBlock * p.lv), dk = take(kBlock * p.le), dv = take(kBlock * p.lv);
     dqt = take(p.group * blocks * p.e * p.lq), dot = take(p.group * blocks * p.lq);
+    keep = take(p.p > 0 ? kBlock * p.lq : 0), draws = take(p.p > 0 ? kBlock * kBlock : 0);
   }
 
   // The part of dQᵀ [e][query] and of rowsum(dO O) that belongs to a block of queries.
@@ -341,7 +385,12 @@ struct Backward {
     product_from<V>(v, dyt, p.lq, dp, p.lq, x.cols, x.lanes, p.ev, from);
     if (mask != nullptr) mask_scores<T>(p, x, mask, b, h, s);
     const W *lse = data<W>(in(call, kLse)) + (b * p.heads + h) * p.t + x.i, scale = static_cast<W>(p.scale);
-    weigh(x, mask == nullptr ? scale : W(1), wants[3] ? W(1) : scale, lse, mean);
+    if (p.p > 0) {
+      draw_block<V, W>(p, x, b, h, draws, keep);
+      weigh<true>(x, mask == nullptr ? scale : W(1), wants[3] ? W(1) : scale, lse, mean);
+    } else {
+      weigh<false>(x, mask == nullptr ? scale : W(1), wants[3] ? W(1) : scale, lse, mean);
+    }
     if (wants[3]) {
       each_pair(x, g,
                 [&](T *dm, int64_t r, int64_t c) { *dm = narrow<T>(r < x.first_lane(c) ? W(0) : dp[c * p.lq + r]); });
@@ -362,6 +411,7 @@ struct Backward {
 
   // s: scores become weights; dp: gradients of weights become after · dM. Both are zero where the products read but
   // nobody sees.
+  template <bool Dropout>
   void weigh(const Scores<V> &x, W scale, W after, const W *lse, const W *mean) {
     const V factor(scale), factor_after(after), low(-static_cast<W>(__builtin_inff()));
     for (int64_t c = 0; c < x.cols; c++) {
@@ -375,8 +425,15 @@ struct Backward {
         const V shift = get<V>(lse + lane, least(V::lanes, x.rows - lane));
         V weight = exp_(fma_(load<V>(w + lane), factor, -shift));
         weight = x.seen(lane, c, select(shift == low, V(0), weight), V(0));
-        store(w + lane, weight);
-        store(d + lane, weight * (load<V>(d + lane) - load<V>(mean + lane)) * factor_after);
+        V gradient = load<V>(d + lane);
+        if constexpr (Dropout) {
+          const V kept = load<V>(keep + c * p.lq + lane);
+          gradient = gradient * kept;
+          store(w + lane, weight * kept);
+        } else {
+          store(w + lane, weight);
+        }
+        store(d + lane, weight * (gradient - load<V>(mean + lane)) * factor_after);
       }
     }
   }
@@ -390,7 +447,8 @@ struct Backward {
 };
 
 int32_t attention_backward(gp_context *, const gp_kernel *, const gp_call *call) {
-  const Problem p = problem_of(call, kQuery);
+  Problem p = problem_of(call, kQuery);
+  if (lacks_state(call, kState, &p)) return GP_BAD_ARGUMENT;
   GP_FLOATS(in(call, kDy).dtype, T, {
     const int64_t work = 2 * p.group * p.t * p.s * (p.e + p.ev);
     with_scratch<WideOf<T>>(p.batch * p.key_heads, work, call, backward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
@@ -400,17 +458,26 @@ int32_t attention_backward(gp_context *, const gp_kernel *, const gp_call *call)
   return GP_OK;
 }
 
+// The generator's state before `count` numbers, which are drawn by whoever is given it.
+int32_t draw_state(gp_context *, const gp_kernel *, const gp_call *call) {
+  const RngState s = draw(in(call, 0), Attrs(call).integer());
+  data<int64_t>(out(call, 0))[0] = static_cast<int64_t>(s.seed);
+  data<int64_t>(out(call, 0))[1] = static_cast<int64_t>(s.offset);
+  return GP_OK;
+}
+
 constexpr uint64_t kForwardStrided = 0b1111;      // query key value attnMask
 constexpr uint64_t kBackwardStrided = 0b0111111;  // dy query key value attnMask y; lse arrives contiguous
 
 }  // namespace
 
 GP_ROWS(attention) = {
-    {"scaled_dot_product_attention", "query key value attnMask? -> y | lse ; isCausal scale enableGqa", kFloats,
-     GP_KERNEL_STRIDED_OUTPUT, kForwardStrided, forward_workspace, attention},
+    {"scaled_dot_product_attention", "query key value attnMask? state? -> y | lse ; isCausal scale enableGqa p",
+     kFloats, GP_KERNEL_STRIDED_OUTPUT, kForwardStrided, forward_workspace, attention},
     {"scaled_dot_product_attention_backward",
-     "dy query key value attnMask? y lse -> dquery dkey dvalue dmask ; isCausal scale enableGqa wants", kFloats,
-     GP_KERNEL_STRIDED_OUTPUT, kBackwardStrided, backward_workspace, attention_backward},
+     "dy query key value attnMask? y lse state? -> dquery dkey dvalue dmask ; isCausal scale enableGqa p wants",
+     kFloats, GP_KERNEL_STRIDED_OUTPUT, kBackwardStrided, backward_workspace, attention_backward},
+    {"draw_state", "rng -> state ; count", GP_DT(GP_I64), GP_KERNEL_MUTATES, 0, nullptr, draw_state},
     {},
 };
 

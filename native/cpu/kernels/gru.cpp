@@ -18,29 +18,33 @@ struct GruForward {
 
   GP_FN V offset(int64_t j, int64_t k) const { return bias == nullptr ? V(0) : get<V>(bias + j, k); }
   GP_FN void begin(int64_t row, W *h, W *) const { copy_row(h, h0 + row * s.hidden, s.hidden); }
-  void step(int64_t step, int64_t row, const W *p, W *h, W *) const {
+  GP_FN Read reads(int64_t step, int64_t row) const {
+    return {gates + (step * s.batch + row) * 3 * s.hidden, 3, sizeof(T)};
+  }
+  void step(Units u, int64_t step, int64_t row, const Products<W> &p, const W *h, W *after, W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const T *x = gates + at * 3 * n;
     W *a = acts + at * 4 * n;
     T *to = y + at * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) {
-      const V r = Sigmoid::f(get<V>(x + j, k) + (get<V>(p + j, k) + offset(j, k)));
-      const V z = Sigmoid::f(get<V>(x + n + j, k) + (get<V>(p + n + j, k) + offset(n + j, k)));
-      const V q = get<V>(p + 2 * n + j, k) + offset(2 * n + j, k);
+    each_unit<V>(u, [&](int64_t j, int64_t k) {
+      const V r = Sigmoid::f(get<V>(x + j, k) + (get<V>(p.at(0, j), k) + offset(j, k)));
+      const V z = Sigmoid::f(get<V>(x + n + j, k) + (get<V>(p.at(1, j), k) + offset(n + j, k)));
+      const V q = get<V>(p.at(2, j), k) + offset(2 * n + j, k);
       const V m = Tanh::f(get<V>(x + 2 * n + j, k) + r * q);
       const V next = m + z * (get<V>(h + j, k) - m);
       put(a + j, r, k);
       put(a + n + j, z, k);
       put(a + 2 * n + j, m, k);
       put(a + 3 * n + j, q, k);
-      put(h + j, next, k);
+      put(after + j, next, k);
       put(to + j, next, k);
     });
   }
-  void hold(int64_t step, int64_t row, const W *h, const W *) const {
+  void hold(Units u, int64_t step, int64_t row, const W *h, W *after, const W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
-    clear_row(acts + at * 4 * n, 4 * n);
-    copy_row(y + at * n, h, n);
+    clear_units(acts + at * 4 * n, 4, n, u);
+    copy_units(y + at * n, h, u);
+    copy_units(after, h, u);
   }
   GP_FN void end(int64_t row, const W *h, const W *) const { copy_row(hn + row * s.hidden, h, s.hidden); }
 };
@@ -50,7 +54,8 @@ Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(ca
 size_t gru_workspace(const gp_call *call) {
   const Sequence s = forward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  return wide * static_cast<size_t>(scratch_of(s, s.hidden, 3 * s.hidden, 3, 0, wide).total(s));
+  const Cut cut(s, 3, wide);
+  return wide * static_cast<size_t>(forward_scratch(s, cut, 3, 0, wide).total(cut));
 }
 
 int32_t gru(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -81,12 +86,15 @@ struct GruBackward {  // A: the type of what forward kept
 
   GP_FN void begin(int64_t row, W *dh, W *) const { copy_row(dh, dhn + row * s.hidden, s.hidden); }
   // dn = dh (1 - z) n', dz = dh (h_before - n) z', dr = dn q r', dq = dn r; dh z goes on directly
-  void back(int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *) const {
+  GP_FN Read reads(int64_t step, int64_t row) const {
+    return {acts + (step * s.batch + row) * 4 * s.hidden, 4, sizeof(A)};
+  }
+  void back(Units u, int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const A *a = acts + at * 4 * n;
     const T *past = before < 0 ? h0 + row * n : y + (before * s.batch + row) * n, *d = dy + at * n;
     T *to = dgates + at * 3 * n, *product = dproducts + at * 3 * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) {
+    each_unit<V>(u, [&](int64_t j, int64_t k) {
       const V r = get<V>(a + j, k), z = get<V>(a + n + j, k), m = get<V>(a + 2 * n + j, k);
       const V g = get<V>(dh + j, k) + get<V>(d + j, k);
       const V dm = Tanh::df(g * (V(1) - z), m), dz = Sigmoid::df(g * (get<V>(past + j, k) - m), z);
@@ -103,12 +111,12 @@ struct GruBackward {  // A: the type of what forward kept
       put(dh + j, g * z, k);
     });
   }
-  void hold(int64_t step, int64_t row, W *dh) const {
+  void hold(Units u, int64_t step, int64_t row, W *dh) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
-    clear_row(dgates + at * 3 * n, 3 * n);
-    clear_row(dproducts + at * 3 * n, 3 * n);
+    clear_units(dgates + at * 3 * n, 3, n, u);
+    clear_units(dproducts + at * 3 * n, 3, n, u);
     const T *d = dy + at * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
+    each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
   }
   GP_FN void end(int64_t row, const W *dh, const W *) const { copy_row(dh0 + row * s.hidden, dh, s.hidden); }
 };
@@ -131,7 +139,8 @@ size_t products_bytes(const Sequence &s) {
 size_t gru_backward_workspace(const gp_call *call) {
   const Sequence s = backward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const size_t steps = wide * static_cast<size_t>(scratch_of(s, 3 * s.hidden, s.hidden, 3, 0, wide).total(s));
+  const Cut cut(s, 3, wide);
+  const size_t steps = wide * static_cast<size_t>(backward_scratch(s, cut, 3, 0, wide).total(cut));
   size_t product = 0, kept = 0;
   GP_FLOATS(in(call, 0).dtype, T, {
     kept = products_bytes<T>(s);

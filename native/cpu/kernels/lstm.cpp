@@ -19,33 +19,38 @@ struct LstmForward {
     copy_row(h, h0 + row * s.hidden, s.hidden);
     copy_row(c, c0 + row * s.hidden, s.hidden);
   }
-  void step(int64_t step, int64_t row, const W *p, W *h, W *c) const {
+  GP_FN Read reads(int64_t step, int64_t row) const {
+    return {gates + (step * s.batch + row) * 4 * s.hidden, 4, sizeof(T)};
+  }
+  void step(Units u, int64_t step, int64_t row, const Products<W> &p, const W *, W *h, W *c) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const T *x = gates + at * 4 * n;
     W *a = acts + at * 4 * n, *cell = cells + at * n;
     T *to = y + at * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) {
-      const V i = Sigmoid::f(get<V>(x + j, k) + get<V>(p + j, k));
-      const V f = Sigmoid::f(get<V>(x + n + j, k) + get<V>(p + n + j, k));
-      const V g = Tanh::f(get<V>(x + 2 * n + j, k) + get<V>(p + 2 * n + j, k));
-      const V o = Sigmoid::f(get<V>(x + 3 * n + j, k) + get<V>(p + 3 * n + j, k));
+    const bool past = is_streamed<W>(s.steps * s.batch * 4 * n);
+    each_unit<V>(u, [&](int64_t j, int64_t k) {
+      const V i = Sigmoid::f(get<V>(x + j, k) + get<V>(p.at(0, j), k));
+      const V f = Sigmoid::f(get<V>(x + n + j, k) + get<V>(p.at(1, j), k));
+      const V g = Tanh::f(get<V>(x + 2 * n + j, k) + get<V>(p.at(2, j), k));
+      const V o = Sigmoid::f(get<V>(x + 3 * n + j, k) + get<V>(p.at(3, j), k));
       const V next = f * get<V>(c + j, k) + i * g;
       const V out = o * Tanh::f(next);
-      put(a + j, i, k);
-      put(a + n + j, f, k);
-      put(a + 2 * n + j, g, k);
-      put(a + 3 * n + j, o, k);
+      put_past(past, a + j, i, k);
+      put_past(past, a + n + j, f, k);
+      put_past(past, a + 2 * n + j, g, k);
+      put_past(past, a + 3 * n + j, o, k);
       put(c + j, next, k);
-      put(cell + j, next, k);
+      put_past(past, cell + j, next, k);
       put(h + j, out, k);
       put(to + j, out, k);
     });
   }
-  void hold(int64_t step, int64_t row, const W *h, const W *c) const {
+  void hold(Units u, int64_t step, int64_t row, const W *h, W *after, const W *c) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
-    clear_row(acts + at * 4 * n, 4 * n);
-    copy_row(cells + at * n, c, n);
-    copy_row(y + at * n, h, n);
+    clear_units(acts + at * 4 * n, 4, n, u);
+    copy_units(cells + at * n, c, u);
+    copy_units(y + at * n, h, u);
+    copy_units(after, h, u);
   }
   GP_FN void end(int64_t row, const W *h, const W *c) const {
     copy_row(hn + row * s.hidden, h, s.hidden);
@@ -58,7 +63,8 @@ Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(ca
 size_t lstm_workspace(const gp_call *call) {
   const Sequence s = forward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  return wide * static_cast<size_t>(scratch_of(s, s.hidden, 4 * s.hidden, 4, 1, wide).total(s));
+  const Cut cut(s, 4, wide);
+  return wide * static_cast<size_t>(forward_scratch(s, cut, 4, 1, wide).total(cut));
 }
 
 int32_t lstm(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -94,13 +100,17 @@ struct LstmBackward {  // A: the type of what forward kept
     copy_row(dc, dcn + row * s.hidden, s.hidden);
   }
   // dc = dc + dh o (1 - tanh(c)^2); di = dc g i', df = dc c_before f', dg = dc i g', do = dh tanh(c) o'
-  void back(int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *dc) const {
+  GP_FN Read reads(int64_t step, int64_t row) const {
+    return {acts + (step * s.batch + row) * 4 * s.hidden, 4, sizeof(A)};
+  }
+  void back(Units u, int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *dc) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const A *a = acts + at * 4 * n, *cell = cells + at * n;
     const A *past = before < 0 ? nullptr : cells + (before * s.batch + row) * n;
     const T *start = c0 + row * n, *d = dy + at * n;
     T *to = dgates + at * 4 * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) {
+    const bool streamed = is_streamed<T>(s.steps * s.batch * 4 * n);
+    each_unit<V>(u, [&](int64_t j, int64_t k) {
       const V i = get<V>(a + j, k), f = get<V>(a + n + j, k), g = get<V>(a + 2 * n + j, k),
               o = get<V>(a + 3 * n + j, k);
       const V c = past == nullptr ? get<V>(start + j, k) : get<V>(past + j, k);
@@ -112,19 +122,19 @@ struct LstmBackward {  // A: the type of what forward kept
       put(dp + n + j, df, k);
       put(dp + 2 * n + j, dg, k);
       put(dp + 3 * n + j, dout, k);
-      put(to + j, di, k);
-      put(to + n + j, df, k);
-      put(to + 2 * n + j, dg, k);
-      put(to + 3 * n + j, dout, k);
+      put_past(streamed, to + j, di, k);
+      put_past(streamed, to + n + j, df, k);
+      put_past(streamed, to + 2 * n + j, dg, k);
+      put_past(streamed, to + 3 * n + j, dout, k);
       put(dc + j, inner * f, k);
       put(dh + j, V(0), k);
     });
   }
-  void hold(int64_t step, int64_t row, W *dh) const {
+  void hold(Units u, int64_t step, int64_t row, W *dh) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
-    clear_row(dgates + at * 4 * n, 4 * n);
+    clear_units(dgates + at * 4 * n, 4, n, u);
     const T *d = dy + at * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
+    each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
   }
   GP_FN void end(int64_t row, const W *dh, const W *dc) const {
     copy_row(dh0 + row * s.hidden, dh, s.hidden);
@@ -145,7 +155,8 @@ WeightGradient lstm_weight(const gp_call *call, const Sequence &s) {
 size_t lstm_backward_workspace(const gp_call *call) {
   const Sequence s = backward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const size_t steps = wide * static_cast<size_t>(scratch_of(s, 4 * s.hidden, s.hidden, 4, 1, wide).total(s));
+  const Cut cut(s, 4, wide);
+  const size_t steps = wide * static_cast<size_t>(backward_scratch(s, cut, 4, 1, wide).total(cut));
   size_t product = 0;
   GP_FLOATS(in(call, 0).dtype, T, { product = weight_gradient_workspace(lstm_weight<T>(call, s), s); });
   return steps > product ? steps : product;

@@ -1,9 +1,18 @@
-// What the recurrent kernels share: a tile takes a few rows of the batch through all time steps, so no thread waits for
-// another between steps. The recurrent weight is packed once per call; a step is one product with it and one pass over
-// the gates. A cell (lstm.cpp, gru.cpp, rnn.cpp) is the arithmetic of one row of one step.
+// What the recurrent kernels share. The units are cut into parts; a step is, for each part, the product of all rows
+// with the part's columns of the weight, which a thread keeps in its L2 for the whole sequence, and one pass over the
+// gates. A step begins when all parts of the one before are done; each thread takes its own parts first, then those
+// that nobody took, so that a late thread holds up nobody. A cell (lstm.cpp, gru.cpp, rnn.cpp) is the arithmetic of
+// some units of one row of one step. Small problems are cut into rows of the batch instead, which need not wait for
+// each other.
+//
+// Bits: an element is one chain of multiply-adds however units and rows are cut.
 //
 // Behind its length a row keeps its state, and its gates get no gradient.
 #pragma once
+#if defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#endif
+
 #include "../gemm/gemm.h"
 #include "../gemm/panel.h"
 #include "rows.h"
@@ -11,130 +20,316 @@
 namespace gp::GP_ISA {
 namespace {
 
-constexpr int64_t kTileBatch = 8;  // rows per tile
+constexpr int64_t kFewRows = 8, kManyRows = 96;  // of a group, cut by rows or by units
+constexpr int64_t kMostParts = 8, kPartMacs = 64 * 1024;
 
 struct Sequence {
   int64_t steps, batch, hidden;
   bool reverse;
   const int64_t *lengths;  // per row, or null
-  int64_t length_stride;
 
   int64_t at(int64_t i) const { return reverse ? steps - 1 - i : i; }
-  bool live(int64_t row, int64_t step) const { return lengths == nullptr || step < lengths[row * length_stride]; }
-  int64_t tiles() const { return (batch + kTileBatch - 1) / kTileBatch; }
+  bool live(int64_t row, int64_t step) const { return lengths == nullptr || step < lengths[row]; }
   // Rows of scratch lie apart by whole cache lines, but not by pages: those would evict each other.
   static int64_t pad(int64_t n) { return (n + 15) / 16 * 16 + 16; }
 };
 
 // `y`: [steps, batch, hidden]; `lengths`: its position among the inputs.
 GP_FN Sequence sequence_of(const gp_call *call, const gp_view &y, int lengths, bool reverse) {
-  Sequence s{y.shape[0], y.shape[1], y.shape[2], reverse, nullptr, 0};
-  if (has(call, lengths)) {
-    s.lengths = data<int64_t>(in(call, lengths));
-    s.length_stride = 1;
-  }
-  return s;
+  return {y.shape[0], y.shape[1], y.shape[2], reverse, has(call, lengths) ? data<int64_t>(in(call, lengths)) : nullptr};
 }
 
-// Scratch of a call in elements of the wide type: the panel, then one block per tile.
-struct Scratch {
-  int64_t panel, tile;
-  int64_t total(const Sequence &s) const { return panel + tile * s.tiles(); }
+// Units [j0, j1) of one part.
+struct Units {
+  int64_t j0, j1;
+  int64_t count() const { return j1 - j0; }
 };
 
-// Per row of a tile: the state, the gates, a product, the cell's own `extra` states.
-GP_FN Scratch scratch_of(const Sequence &s, int64_t k, int64_t n, int64_t gates, int extra, size_t wide) {
-  return {panel_size(k, n, wide),
-          kTileBatch * (Sequence::pad(gates * s.hidden) + (2 + extra) * Sequence::pad(s.hidden))};
+template <class V, class F>
+GP_FN void each_unit(Units u, F body) {
+  int64_t j = u.j0;
+  for (; j + V::lanes <= u.j1; j += V::lanes) body(j, static_cast<int64_t>(V::lanes));
+  if (j < u.j1) body(j, u.j1 - j);
 }
 
+// What the next step writes and this call does not read again goes past the caches once it is too large for them, and
+// leaves them to the panel.
+constexpr int64_t kStreamBytes = 1024 * 1024;
+template <class T>
+GP_INLINE bool is_streamed(int64_t elements) {
+  return elements * static_cast<int64_t>(sizeof(T)) > kStreamBytes;
+}
+template <class T, class V>
+GP_FN void put_past(bool streamed, T *p, V v, int64_t k) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) * V::lanes == 64 && sizeof(T) == sizeof(typename V::Scalar)) {
+    if (streamed && k == V::lanes && reinterpret_cast<uintptr_t>(p) % 64 == 0)
+      return _mm512_stream_si512(reinterpret_cast<__m512i *>(p), (__m512i)v.v);
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(T) * V::lanes == 32 && sizeof(T) == sizeof(typename V::Scalar)) {
+    if (streamed && k == V::lanes && reinterpret_cast<uintptr_t>(p) % 32 == 0)
+      return _mm256_stream_si256(reinterpret_cast<__m256i *>(p), (__m256i)v.v);
+  }
+#endif
+  (void)streamed;
+  put(p, v, k);
+}
+GP_INLINE void end_stream() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
+// What a cell reads of a row: `runs` runs of all units, each `bytes` per unit, one after the other.
+struct Read {
+  const void *from;
+  int64_t runs, bytes;
+};
+
+// The lines of some units of `rows` rows, as far as the list goes, to be prefetched beside `tiles` register tiles.
+struct Lines {
+  static constexpr int64_t kMost = 1024;
+  const void *line[kMost];
+  PanelAhead aim(const Read &read, const Sequence &s, Units u, int64_t rows, int64_t tiles) {
+    int64_t count = 0;
+    const uintptr_t bytes = static_cast<uintptr_t>(u.count() * read.bytes);
+    for (int64_t i = 0; i < rows * read.runs; i++) {
+      const uintptr_t begin =
+          reinterpret_cast<uintptr_t>(read.from) + static_cast<uintptr_t>((i * s.hidden + u.j0) * read.bytes);
+      for (uintptr_t at = begin & ~uintptr_t{63}; at < begin + bytes && count < kMost; at += 64)
+        line[count++] = reinterpret_cast<const void *>(at);
+    }
+    return {line, count, tiles < 1 ? count : (count + tiles - 1) / tiles};
+  }
+};
+
+// How a sequence is cut: groups of rows, one after the other where there are several parts, side by side where there is
+// one. A part is a number of whole strips of the panel.
+struct Cut {
+  int64_t hidden, strip, strips, parts, groups, rows;
+
+  Cut(const Sequence &s, int64_t gates, size_t wide) : hidden(s.hidden) {
+    strips = panel_strips(s.hidden, wide);
+    strip = strips == 0 ? 1 : panel_size(1, s.hidden, wide) / strips;
+    groups = (s.batch + kManyRows - 1) / kManyRows;
+    rows = groups == 0 ? 0 : (s.batch + groups - 1) / groups;
+    const int64_t most = strips < kMostParts ? strips : kMostParts;
+    parts = rows * gates * s.hidden * s.hidden / kPartMacs;
+    if (parts > most) parts = most;
+    if (parts > 1) return;
+    parts = 1;
+    rows = s.batch < kFewRows ? s.batch : kFewRows;
+    groups = rows == 0 ? 0 : (s.batch + rows - 1) / rows;
+  }
+  Units units(int64_t part) const {
+    const int64_t j0 = part * strips / parts * strip, j1 = (part + 1) * strips / parts * strip;
+    return {j0 < hidden ? j0 : hidden, j1 < hidden ? j1 : hidden};
+  }
+  int64_t width() const { return (strips + parts - 1) / parts * strip; }  // of the widest part
+  int64_t rows_of(const Sequence &s, int64_t group) const {
+    const int64_t left = s.batch - group * rows;
+    return left < rows ? left : rows;
+  }
+};
+
+// Scratch in elements of the wide type: the panel, a line of counters per round of every group, then the groups'.
+struct Scratch {
+  int64_t panel, counters, group;
+  int64_t total(const Cut &cut) const { return panel + counters + group * cut.groups; }
+};
+
+constexpr int64_t kCounterBytes = 64;
+GP_FN int64_t counters_of(const Cut &cut, int64_t rounds, size_t wide) {
+  return cut.parts == 1 ? 0 : cut.groups * rounds * kCounterBytes / static_cast<int64_t>(wide);
+}
+// Per group: the state before and behind a step, the cell's own `extra` states, each part's products.
+GP_FN Scratch forward_scratch(const Sequence &s, const Cut &cut, int64_t gates, int extra, size_t wide) {
+  return {gates * panel_size(s.hidden, s.hidden, wide), counters_of(cut, s.steps, wide),
+          cut.rows * ((2 + extra) * Sequence::pad(s.hidden) + cut.parts * gates * cut.width())};
+}
+// Per group: the gradient of the state, of the gates of two steps, the cell's own states, each part's products.
+GP_FN Scratch backward_scratch(const Sequence &s, const Cut &cut, int64_t gates, int extra, size_t wide) {
+  return {panel_size(gates * s.hidden, s.hidden, wide), counters_of(cut, s.steps + 1, wide),
+          cut.rows *
+              ((1 + extra) * Sequence::pad(s.hidden) + 2 * Sequence::pad(gates * s.hidden) + cut.parts * cut.width())};
+}
+
+// `gates` panels one after the other: gate g is rows [g n, (g + 1) n) of the weight turned around; or, with gates 1,
+// the whole weight as it stands.
 template <class W>
-GP_FN void pack_weight(W *panel, const gp_view &weight, int64_t row, int64_t col, int64_t k, int64_t n) {
+GP_FN void pack_weight(W *panel, const gp_view &weight, int64_t gates, int64_t row, int64_t col, int64_t k, int64_t n) {
   const int64_t strips = panel_strips(n, sizeof(W)), elements = panel_size(k, n, sizeof(W));
-  ranges(strips, 1 + 16384 * strips / (1 + elements), [&](int64_t begin, int64_t end) {
-    for (int64_t strip = begin; strip < end; strip++)
-      pack_panel(panel, weight.data, weight.dtype, row, col, k, n, strip);
+  const int64_t bytes = weight.dtype == GP_F64 ? 8 : weight.dtype == GP_F32 ? 4 : 2;
+  ranges(gates * strips, 1 + 16384 * strips / (1 + elements), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+      const int64_t gate = i / strips;
+      pack_panel(panel + gate * elements, static_cast<const char *>(weight.data) + gate * n * col * bytes, weight.dtype,
+                 row, col, k, n, i % strips);
+    }
   });
 }
 
 template <class To, class From>
-GP_FN void copy_row(To *to, const From *from, int64_t n) {
+GP_FN void copy_units(To *to, const From *from, Units u) {
   using V = Compute<To>;
-  each_vector<V>(n, [&](int64_t j, int64_t k) { put(to + j, get<V>(from + j, k), k); });
+  each_unit<V>(u, [&](int64_t j, int64_t k) { put(to + j, get<V>(from + j, k), k); });
+}
+template <class To, class From>
+GP_FN void copy_row(To *to, const From *from, int64_t n) {
+  copy_units(to, from, Units{0, n});
 }
 
+// The units of each of `gates` runs of n.
 template <class T>
-GP_FN void clear_row(T *to, int64_t n) {
-  memset(to, 0, static_cast<size_t>(n) * sizeof(T));
+GP_FN void clear_units(T *to, int64_t gates, int64_t n, Units u) {
+  for (int64_t g = 0; g < gates; g++) memset(to + g * n + u.j0, 0, static_cast<size_t>(u.count()) * sizeof(T));
 }
 
-// cell.begin(row, state, extra): the state before the first step; cell.step(step, row, products, state, extra): one
-// step, which stores what it makes; cell.hold(step, row, state, extra): the same behind the row's length;
-// cell.end(row, state, extra).
+// The n-th turn of waiting for another thread of the region.
+GP_INLINE void relax(int64_t n) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+  if (n > 1000 && n % 16 == 0) sched_yield();
+#endif
+  (void)n;
+}
+
+// body(group, round, part) for all rounds of all groups: a round of a group begins when the one before is done. A part
+// that is taken is run by a thread that exists, so waiting for it ends.
+template <class F>
+void run_rounds(const Cut &cut, int64_t rounds, void *counters, const F &body) {
+  if (cut.parts == 1) {
+    return tiles(cut.groups, [&](int64_t group, int) {
+      for (int64_t round = 0; round < rounds; round++) body(group, round, int64_t{0});
+    });
+  }
+  const int64_t lines = cut.groups * rounds, threads = thread_count();
+  memset(counters, 0, static_cast<size_t>(lines * kCounterBytes));
+  tiles(threads < cut.parts ? threads : cut.parts, [&](int64_t tile, int slot) {
+    (void)tile;
+    const int64_t own = slot * cut.parts / threads;
+    for (int64_t i = 0; i < lines; i++) {
+      uint32_t *taken = reinterpret_cast<uint32_t *>(static_cast<char *>(counters) + i * kCounterBytes);
+      uint32_t *done = taken + 1;
+      for (int64_t k = 0; k < cut.parts; k++) {
+        const int64_t part = (own + k) % cut.parts;
+        const uint32_t bit = 1u << part;
+        if ((__atomic_load_n(taken, __ATOMIC_RELAXED) & bit) != 0) continue;
+        if ((__atomic_fetch_or(taken, bit, __ATOMIC_ACQ_REL) & bit) != 0) continue;
+        body(i / rounds, i % rounds, part);
+        __atomic_fetch_add(done, 1u, __ATOMIC_ACQ_REL);
+      }
+      for (int64_t n = 1; __atomic_load_n(done, __ATOMIC_ACQUIRE) < static_cast<uint32_t>(cut.parts); n++) relax(n);
+    }
+  });
+}
+
+// Products of some units: that of gate g and unit j stands at at(g, j).
+template <class W>
+struct Products {
+  const W *data;
+  int64_t width, j0;
+  GP_FN const W *at(int64_t gate, int64_t j) const { return data + gate * width + j - j0; }
+};
+
+// cell.begin(row, state, extra): the state before the first step; cell.reads(step, row); cell.step(units, step, row,
+// products, before, after, extra): one step, which stores what it makes; cell.hold(units, step, row, before, after,
+// extra): the same behind the row's length; cell.end(row, state, extra).
 template <int kGates, class T, class Cell>
 void run_forward(const Sequence &s, const gp_view &weight, WideOf<T> *work, const Cell &cell) {
   using W = WideOf<T>;
-  const int64_t n = kGates * s.hidden, ld = Sequence::pad(s.hidden), wide = Sequence::pad(n);
-  const Scratch size = scratch_of(s, s.hidden, n, kGates, Cell::kExtra, sizeof(W));
-  W *panel = work;
-  pack_weight(panel, weight, 1, s.hidden, s.hidden, n);
-  auto tile = [&](int64_t index, int) {
-    const int64_t first = index * kTileBatch, rows = s.batch - first < kTileBatch ? s.batch - first : kTileBatch;
-    W *state = work + size.panel + index * size.tile, *products = state + 2 * kTileBatch * ld;
-    W *extra = products + kTileBatch * wide;
-    for (int64_t r = 0; r < rows; r++) cell.begin(first + r, state + r * ld, extra + r * ld);
-    for (int64_t i = 0; i < s.steps; i++) {
-      const int64_t step = s.at(i);
-      multiply_panel(products, wide, state, ld, rows, panel, s.hidden, n);
-      for (int64_t r = 0; r < rows; r++) {
-        if (s.live(first + r, step)) {
-          cell.step(step, first + r, products + r * wide, state + r * ld, extra + r * ld);
-        } else {
-          cell.hold(step, first + r, state + r * ld, extra + r * ld);
-        }
+  const int64_t ld = Sequence::pad(s.hidden);
+  const Cut cut(s, kGates, sizeof(W));
+  const Scratch size = forward_scratch(s, cut, kGates, Cell::kExtra, sizeof(W));
+  const int64_t states = cut.rows * ld, panel = panel_size(s.hidden, s.hidden, sizeof(W));
+  W *const base = work + size.panel + size.counters;
+  pack_weight(work, weight, kGates, 1, s.hidden, s.hidden, s.hidden);
+  auto extra_of = [&](int64_t row) { return base + row / cut.rows * size.group + 2 * states + row % cut.rows * ld; };
+  auto state_of = [&](int64_t row, int64_t round) {
+    return base + row / cut.rows * size.group + round % 2 * states + row % cut.rows * ld;
+  };
+  for (int64_t r = 0; r < s.batch; r++) cell.begin(r, state_of(r, 0), extra_of(r));
+  run_rounds(cut, s.steps, work + size.panel, [&](int64_t group, int64_t round, int64_t part) {
+    const int64_t step = s.at(round), first = group * cut.rows, rows = cut.rows_of(s, group), width = cut.width();
+    const Units u = cut.units(part);
+    W *products = base + group * size.group + (2 + Cell::kExtra) * states + part * cut.rows * kGates * width;
+    Lines lines;
+    const int64_t register_tiles = kGates * panel_tiles(rows, s.hidden, u.count(), sizeof(W));
+    PanelAhead ahead = lines.aim(cell.reads(step, first), s, u, rows, register_tiles * 3 / 4);
+    for (int64_t g = 0; g < kGates; g++)
+      multiply_panel(products + g * width, kGates * width, state_of(first, round), ld, rows,
+                     work + g * panel + u.j0 * s.hidden, s.hidden, u.count(), &ahead);
+    for (int64_t r = 0; r < rows; r++) {
+      const W *before = state_of(first + r, round);
+      W *after = state_of(first + r, round + 1), *extra = extra_of(first + r);
+      if (s.live(first + r, step)) {
+        cell.step(u, step, first + r, Products<W>{products + r * kGates * width, width, u.j0}, before, after, extra);
+      } else {
+        cell.hold(u, step, first + r, before, after, extra);
       }
     }
-    for (int64_t r = 0; r < rows; r++) cell.end(first + r, state + r * ld, extra + r * ld);
-  };
-  tiles(s.tiles(), tile);
+    end_stream();
+  });
+  for (int64_t r = 0; r < s.batch; r++) cell.end(r, state_of(r, s.steps), extra_of(r));
 }
 
-// cell.begin(row, dh, extra); cell.back(step, before, row, dh, dproducts, extra): from dh (without dy) the gradients of
-// the gates, stored, and of the recurrent product; what reaches the state before on a direct way stays in dh. `before`
-// is the step whose state went in, or -1. cell.hold(step, row, dh): adds dy alone; cell.end(row, dh, extra).
+// cell.begin(row, dh, extra); cell.reads(step, row); cell.back(units, step, before, row, dh, dproducts, extra): from dh
+// (without dy) the gradients of the gates, stored, and of the recurrent product; what reaches the state before on a
+// direct way stays in dh. `before` is the step whose state went in, or -1. cell.hold(units, step, row, dh): adds dy
+// alone; cell.end(row, dh, extra).
 template <int kGates, class T, class Cell>
 void run_backward(const Sequence &s, const gp_view &weight, WideOf<T> *work, const Cell &cell) {
   using W = WideOf<T>;
   using V = Compute<T>;
   const int64_t n = kGates * s.hidden, ld = Sequence::pad(s.hidden), wide = Sequence::pad(n);
-  const Scratch size = scratch_of(s, n, s.hidden, kGates, Cell::kExtra, sizeof(W));
-  W *panel = work;
-  pack_weight(panel, weight, s.hidden, 1, n, s.hidden);
-  auto tile = [&](int64_t index, int) {
-    const int64_t first = index * kTileBatch, rows = s.batch - first < kTileBatch ? s.batch - first : kTileBatch;
-    W *dh = work + size.panel + index * size.tile, *through = dh + kTileBatch * ld, *gates = through + kTileBatch * ld;
-    W *extra = gates + kTileBatch * wide;
-    for (int64_t r = 0; r < rows; r++) cell.begin(first + r, dh + r * ld, extra + r * ld);
-    for (int64_t i = s.steps - 1; i >= 0; i--) {
-      const int64_t step = s.at(i), before = i == 0 ? -1 : s.at(i - 1);
+  const Cut cut(s, kGates, sizeof(W));
+  const Scratch size = backward_scratch(s, cut, kGates, Cell::kExtra, sizeof(W));
+  const int64_t states = cut.rows * ld;
+  W *const base = work + size.panel + size.counters;
+  pack_weight(work, weight, 1, s.hidden, 1, n, s.hidden);
+  auto state_of = [&](int64_t row) { return base + row / cut.rows * size.group + row % cut.rows * ld; };
+  auto extra_of = [&](int64_t row) { return state_of(row) + states; };
+  auto gates_of = [&](int64_t row, int64_t round) {
+    return base + row / cut.rows * size.group + (1 + Cell::kExtra) * states +
+           (round % 2 * cut.rows + row % cut.rows) * wide;
+  };
+  for (int64_t r = 0; r < s.batch; r++) cell.begin(r, state_of(r), extra_of(r));
+  // Round i: what the gates of step i - 1 (counted from the end) send back, then the gates of step i.
+  run_rounds(cut, s.steps + 1, work + size.panel, [&](int64_t group, int64_t round, int64_t part) {
+    const int64_t first = group * cut.rows, rows = cut.rows_of(s, group), width = cut.width();
+    const Units u = cut.units(part);
+    const int64_t i = s.steps - 1 - round, step = s.at(i < 0 ? 0 : i), before = i <= 0 ? -1 : s.at(i - 1);
+    if (round > 0) {
+      Lines lines;
+      PanelAhead ahead = {nullptr, 0, 0};
+      if (i >= 0)
+        ahead = lines.aim(cell.reads(step, first), s, u, rows, panel_tiles(rows, n, u.count(), sizeof(W)) * 3 / 4);
+      W *through = gates_of(group * cut.rows, 0) + 2 * cut.rows * wide + part * cut.rows * width;
+      multiply_panel(through, width, gates_of(first, round - 1), wide, rows, work + u.j0 * n, n, u.count(), &ahead);
       for (int64_t r = 0; r < rows; r++) {
-        if (s.live(first + r, step)) {
-          cell.back(step, before, first + r, dh + r * ld, gates + r * wide, extra + r * ld);
-        } else {
-          clear_row(gates + r * wide, n);
-          cell.hold(step, first + r, dh + r * ld);
-        }
-      }
-      multiply_panel(through, ld, gates, wide, rows, panel, n, s.hidden);
-      for (int64_t r = 0; r < rows; r++) {
-        each_vector<V>(s.hidden, [&](int64_t j, int64_t k) {
-          put(dh + r * ld + j, get<V>(dh + r * ld + j, k) + get<V>(through + r * ld + j, k), k);
-        });
+        W *dh = state_of(first + r);
+        const W *add = through + r * width;
+        each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(add + j - u.j0, k), k); });
       }
     }
-    for (int64_t r = 0; r < rows; r++) cell.end(first + r, dh + r * ld, extra + r * ld);
-  };
-  tiles(s.tiles(), tile);
+    if (i < 0) return;
+    for (int64_t r = 0; r < rows; r++) {
+      W *dh = state_of(first + r), *gates = gates_of(first + r, round);
+      if (s.live(first + r, step)) {
+        cell.back(u, step, before, first + r, dh, gates, extra_of(first + r));
+      } else {
+        clear_units(gates, kGates, s.hidden, u);
+        cell.hold(u, step, first + r, dh);
+      }
+    }
+    end_stream();
+  });
+  for (int64_t r = 0; r < s.batch; r++) cell.end(r, state_of(r), extra_of(r));
 }
 
 // dweight[n, hidden] = Σ over steps and rows of dproductsᵀ · the state that went in: y of the step before, or h0.

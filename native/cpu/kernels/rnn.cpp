@@ -15,16 +15,20 @@ struct RnnForward {
   T *y, *hn;
 
   GP_FN void begin(int64_t row, W *h, W *) const { copy_row(h, h0 + row * s.hidden, s.hidden); }
-  void step(int64_t step, int64_t row, const W *p, W *h, W *) const {
+  GP_FN Read reads(int64_t step, int64_t row) const {
+    return {gates + (step * s.batch + row) * s.hidden, 1, sizeof(T)};
+  }
+  void step(Units u, int64_t step, int64_t row, const Products<W> &p, const W *, W *h, W *) const {
     const int64_t n = s.hidden, at = (step * s.batch + row) * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) {
-      const V next = Act::f(get<V>(gates + at + j, k) + get<V>(p + j, k));
+    each_unit<V>(u, [&](int64_t j, int64_t k) {
+      const V next = Act::f(get<V>(gates + at + j, k) + get<V>(p.at(0, j), k));
       put(h + j, next, k);
       put(y + at + j, next, k);
     });
   }
-  void hold(int64_t step, int64_t row, const W *h, const W *) const {
-    copy_row(y + (step * s.batch + row) * s.hidden, h, s.hidden);
+  void hold(Units u, int64_t step, int64_t row, const W *h, W *after, const W *) const {
+    copy_units(y + (step * s.batch + row) * s.hidden, h, u);
+    copy_units(after, h, u);
   }
   GP_FN void end(int64_t row, const W *h, const W *) const { copy_row(hn + row * s.hidden, h, s.hidden); }
 };
@@ -39,19 +43,20 @@ struct RnnBackward {
   T *dgates, *dh0;
 
   GP_FN void begin(int64_t row, W *dh, W *) const { copy_row(dh, dhn + row * s.hidden, s.hidden); }
-  void back(int64_t step, int64_t, int64_t row, W *dh, W *dp, W *) const {
+  GP_FN Read reads(int64_t step, int64_t row) const { return {y + (step * s.batch + row) * s.hidden, 1, sizeof(T)}; }
+  void back(Units u, int64_t step, int64_t, int64_t row, W *dh, W *dp, W *) const {
     const int64_t n = s.hidden, at = (step * s.batch + row) * n;
-    each_vector<V>(n, [&](int64_t j, int64_t k) {
+    each_unit<V>(u, [&](int64_t j, int64_t k) {
       const V g = Act::df(get<V>(dh + j, k) + get<V>(dy + at + j, k), get<V>(y + at + j, k));
       put(dp + j, g, k);
       put(dgates + at + j, g, k);
       put(dh + j, V(0), k);
     });
   }
-  void hold(int64_t step, int64_t row, W *dh) const {
+  void hold(Units u, int64_t step, int64_t row, W *dh) const {
     const int64_t n = s.hidden, at = (step * s.batch + row) * n;
-    clear_row(dgates + at, n);
-    each_vector<V>(n, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(dy + at + j, k), k); });
+    clear_units(dgates + at, 1, n, u);
+    each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(dy + at + j, k), k); });
   }
   GP_FN void end(int64_t row, const W *dh, const W *) const { copy_row(dh0 + row * s.hidden, dh, s.hidden); }
 };
@@ -70,7 +75,8 @@ Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(ca
 size_t rnn_workspace(const gp_call *call) {
   const Sequence s = forward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  return wide * static_cast<size_t>(scratch_of(s, s.hidden, s.hidden, 1, 0, wide).total(s));
+  const Cut cut(s, 1, wide);
+  return wide * static_cast<size_t>(forward_scratch(s, cut, 1, 0, wide).total(cut));
 }
 
 int32_t rnn(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -102,7 +108,8 @@ WeightGradient rnn_weight(const gp_call *call, const Sequence &s) {
 size_t rnn_backward_workspace(const gp_call *call) {
   const Sequence s = backward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const size_t steps = wide * static_cast<size_t>(scratch_of(s, s.hidden, s.hidden, 1, 0, wide).total(s));
+  const Cut cut(s, 1, wide);
+  const size_t steps = wide * static_cast<size_t>(backward_scratch(s, cut, 1, 0, wide).total(cut));
   size_t product = 0;
   GP_FLOATS(in(call, 0).dtype, T, { product = weight_gradient_workspace(rnn_weight<T>(call, s), s); });
   return steps > product ? steps : product;
