@@ -16,10 +16,12 @@ class Block extends nn.Module {
   readonly c_fc: nn.Linear;
   readonly c_out: nn.Linear;
   readonly heads: number;
+  readonly isCausal: boolean;
 
-  constructor(width: number, heads: number) {
+  constructor(width: number, heads: number, isCausal = true) {
     super();
     this.heads = heads;
+    this.isCausal = isCausal;
     this.ln_1 = new nn.LayerNorm(width);
     this.c_attn = new nn.Linear(width, 3 * width);
     this.c_proj = new nn.Linear(width, width);
@@ -35,7 +37,7 @@ class Block extends nn.Module {
       .split(c, 2)
       .map((z) => z.reshape([b, t, this.heads, c / this.heads]).transpose(1, 2));
     if (q === undefined || k === undefined || v === undefined) throw new Error('split gave fewer than three pieces');
-    const y = gp.scaledDotProductAttention(q, k, v, { isCausal: true });
+    const y = gp.scaledDotProductAttention(q, k, v, { isCausal: this.isCausal });
     const attended = x.add(this.c_proj.forward(y.transpose(1, 2).reshape([b, t, c])));
     return attended.add(
       this.c_out.forward(this.c_fc.forward(this.ln_2.forward(attended)).gelu({ approximate: 'tanh' })),
@@ -86,6 +88,31 @@ function classifier(model: Classifier, x: Tensor): Workload {
   const loss = (input: Tensor, target: Tensor): Tensor => gp.crossEntropy(model.forward(input), target);
   const opt = new optim.Adam(model.parameters(), { lr: 1e-3 });
   return { loss, optimizer: opt, inputs: [x, gp.randint(0, 10, [x.shape[0] ?? 0])] };
+}
+
+/** Patches as tokens (Dosovitskiy et al. 2021), the mean of the last layer's as the image. */
+class ViT extends nn.Module {
+  readonly patch: nn.Conv2d;
+  readonly position: nn.Embedding;
+  readonly h: nn.ModuleList<Block>;
+  readonly ln_f: nn.LayerNorm;
+  readonly head: nn.Linear;
+
+  constructor(tokens: number, patch: number, layers: number, heads: number, width: number) {
+    super();
+    this.patch = new nn.Conv2d(3, width, patch, { stride: patch });
+    this.position = new nn.Embedding(tokens, width);
+    this.h = new nn.ModuleList(Array.from({ length: layers }, () => new Block(width, heads, false)));
+    this.ln_f = new nn.LayerNorm(width);
+    this.head = new nn.Linear(width, 10);
+  }
+
+  override forward(images: Tensor): Tensor {
+    const patches = this.patch.forward(images).flatten(2).transpose(1, 2);
+    let x = patches.add(this.position.forward(gp.arange(patches.shape[1] ?? 0)));
+    for (const block of this.h) x = block.forward(x);
+    return this.head.forward(this.ln_f.forward(x).mean(1));
+  }
 }
 
 class CharLSTM extends nn.Module {
@@ -190,6 +217,8 @@ export const workloads: Readonly<Record<string, () => Workload>> = {
     ),
   /** ResNet-18 on 3×32×32, batch 32. */
   g: () => classifier(new gp.models.ResNet({ classes: 10, smallImages: true }), gp.randn([32, 3, 32, 32])),
+  /** ViT-Ti (12 layers, 3 heads, 192 wide) on 3×32×32 in patches of 4, batch 32. */
+  h: () => classifier(new ViT(64, 4, 12, 3, 192), gp.randn([32, 3, 32, 32])),
   /** Character LSTM, 256 wide, 64 steps, batch 32. */
   f: () => charLstm(65, 256, 64, 32),
   /** 26 tables of 100,000 rows of 16, batch 2048: rows-only Adagrad on the tables, Adam on 416-256-1. */

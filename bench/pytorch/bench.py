@@ -17,9 +17,10 @@ import rival
 
 
 class Block(nn.Module):
-    def __init__(self, width, heads):
+    def __init__(self, width, heads, causal=True):
         super().__init__()
         self.heads = heads
+        self.causal = causal
         self.ln_1 = nn.LayerNorm(width)
         self.c_attn = nn.Linear(width, 3 * width)
         self.c_proj = nn.Linear(width, width)
@@ -31,7 +32,7 @@ class Block(nn.Module):
         b, t, c = x.shape
         q, k, v = self.c_attn(self.ln_1(x)).split(c, dim=2)
         q, k, v = (z.view(b, t, self.heads, c // self.heads).transpose(1, 2) for z in (q, k, v))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         x = x + self.c_proj(y.transpose(1, 2).reshape(b, t, c))
         return x + self.c_out(F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
 
@@ -100,6 +101,28 @@ class BasicBlock(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
+class ViT(nn.Module):
+    def __init__(self, tokens, patch, layers, heads, width):
+        super().__init__()
+        self.patch = nn.Conv2d(3, width, patch, stride=patch)
+        self.position = nn.Embedding(tokens, width)
+        self.h = nn.ModuleList([Block(width, heads, causal=False) for _ in range(layers)])
+        self.ln_f = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, images):
+        x = self.patch(images).flatten(2).transpose(1, 2)
+        x = x + self.position(torch.arange(x.shape[1]))
+        for block in self.h:
+            x = block(x)
+        return self.head(self.ln_f(x).mean(1))
+
+
+def vit():
+    targets = torch.randint(0, 10, (32,))
+    return ViT(64, 4, 12, 3, 192), torch.randn(32, 3, 32, 32), lambda y: F.cross_entropy(y, targets), "adam"
+
+
 def resnet():
     layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     before = 64
@@ -166,6 +189,7 @@ WORKLOADS = {
     "d": mlp,
     "e": cnn,
     "g": resnet,
+    "h": vit,
     "f": lambda: char_lstm(65, 256, 64, 32),
     "i": lambda: recommender(26, 100_000, 16, 2048),
 }

@@ -34,6 +34,8 @@ function flopsOf({ op, inputs, outputs, attrs }: Instruction): number {
       return 2 * numel(y) * (input(0)[input(0).length - 1] ?? 0);
     case 'conv2d':
       return 2 * numel(y) * numel(input(1).slice(1));
+    case 'conv2d_backward': // `want` adds 1 for dx, 2 for dweight
+      return 2 * numel(input(0)) * numel(input(2).slice(1)) * [0, 1, 1, 2][Number(attrs['want']) % 4]!;
     case 'scaled_dot_product_attention':
       return attentionFlops(input(0), input(1), input(2), attrs['isCausal'] === true, 1, 1);
     case 'scaled_dot_product_attention_backward':

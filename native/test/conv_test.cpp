@@ -94,8 +94,15 @@ void products(const Geometry &g, const F &body) {
               }
 }
 
-void conv_case(int32_t dtype) {
-  const Geometry g = geometry();
+// Many rows on both sides and a depth of several blocks: gathered tiles. With 41 x 41 taps a channel is a block and
+// more than a register tile takes at once.
+Geometry large_geometry(int64_t channels, int64_t filters, int64_t size, int64_t kernel, int64_t stride) {
+  const int64_t padding = kernel / 2, out = (size + 2 * padding - kernel) / stride + 1;
+  return {3,      channels, size,      size, filters, {kernel, kernel}, {stride, stride}, {padding, padding},
+          {1, 1}, 1,        {out, out}};
+}
+
+void conv_case(int32_t dtype, const Geometry &g) {
   const std::vector<int64_t> x_shape = {g.batch, g.channels, g.height, g.width};
   const std::vector<int64_t> w_shape = {g.filters, g.channels / g.groups, g.kernel[0], g.kernel[1]};
   const std::vector<int64_t> y_shape = {g.batch, g.filters, g.out[0], g.out[1]};
@@ -271,9 +278,13 @@ void pool_case(int32_t dtype) {
 int run_tests(int count) {
   for (int32_t dtype : {GP_F32, GP_F64, GP_F16, GP_BF16}) {
     for (int i = 0; i < count; i++) {
-      conv_case(dtype);
+      conv_case(dtype, geometry());
       pool_case(dtype);
     }
+    conv_case(dtype, large_geometry(70, 50, 8, 3, 1));
+    conv_case(dtype, large_geometry(40, 130, 4, 3, 1));
+    conv_case(dtype, large_geometry(90, 64, 9, 3, 2));
+    conv_case(dtype, large_geometry(2, 40, 5, 41, 1));
   }
   printf("%s: %d cases, %d failures\n", GP_ISA_NAME, cases, failures);
   return failures == 0 ? 0 : 1;

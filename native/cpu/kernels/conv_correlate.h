@@ -1,13 +1,16 @@
 // Correlations of a batch (conv_frame.h): weights packed and images framed by all threads, then tiles of q. Several
 // correlations may share the frames (the phases of an input gradient).
 #pragma once
+#include "../gemm/micro.h"
 #include "conv_tile.h"
 
 namespace gp::GP_ISA {
 namespace {
 
-constexpr int64_t kFrameElements = 2 * 1024 * 1024;  // framed at once, or one image
-constexpr int64_t kStripElements = 64 * 1024;        // of packed weights that a task runs through for every tile
+constexpr int64_t kFrameElements = 256 * 1024;  // framed at once, what the threads' L2 hold; but so many positions
+constexpr int64_t kFramePositions = 2048;       // that weights are not fetched too often; or one image
+constexpr int64_t kMostFrameElements = 2 * 1024 * 1024;
+constexpr int64_t kStripElements = 64 * 1024;  // of packed weights that a task runs through for every tile
 constexpr int64_t kTaskMacs = 1024 * 1024, kAloneMacs = 128 * 1024;
 
 struct Correlation {
@@ -32,7 +35,12 @@ struct CorrelationPlan {
 };
 
 constexpr int kTilesAtOnce = 8;
-constexpr int64_t kDepthAtOnce = 384, kGatheredStrips = 4, kStripsAtOnce = 12;
+constexpr int64_t kDepthAtOnce = 384, kGatheredStrips = 4;
+constexpr int64_t kSumRows = 2048;  // of all the tiles at once, together: their sums stay in L2
+
+// Many strips share what is gathered; then fewer tiles go together.
+GP_INLINE int64_t gathered_tiles(int64_t rows) { return max64(2, min64(kTilesAtOnce, kSumRows / max64(1, rows))); }
+GP_INLINE int64_t gathered_strips(int64_t strips) { return min64(strips, kSumRows / 2 / kConvRows); }
 
 // Tiles of so many rows are gathered first (see Cut).
 GP_INLINE bool is_gathered(const ConvStrips &strips) {
@@ -42,14 +50,16 @@ GP_INLINE bool is_gathered(const ConvStrips &strips) {
 GP_INLINE CorrelationPlan plan_of(const Correlation &c, int64_t taps, int64_t sum_size) {
   CorrelationPlan p;
   const int64_t image = max64(c.groups * c.channels * c.frame.channel(), 1);
-  p.images = max64(1, min64(c.batch, kFrameElements / image));
+  const int64_t positions = max64(1, c.frame.y.out * c.frame.x.out);
+  p.images = max64(kFrameElements / image, min64(ceil_div(kFramePositions, positions), kMostFrameElements / image));
+  p.images = max64(1, min64(c.batch, p.images));
   p.offsets = aligned(taps * 8);
   p.packed = aligned(c.groups * c.rows * c.channels * taps * sum_size);
   p.frames = aligned((p.images * image + kFrameSlack) * sum_size);
   const ConvStrips strips(c.rows);
-  const int64_t lanes = max_vectors(strips.tallest()) * kVectorBytes / sum_size;
-  const int64_t panel = max64(kDepthAtOnce, taps), sums = min64(strips.strips, kStripsAtOnce) * kConvRows;
-  p.slot = is_gathered(strips) ? aligned(kTilesAtOnce * (panel + sums) * lanes * sum_size) : 0;
+  const int64_t lanes = kTileVectors * kVectorBytes / sum_size;
+  const int64_t panel = max64(kDepthAtOnce, taps), sums = gathered_strips(strips.strips) * kConvRows;
+  p.slot = is_gathered(strips) ? aligned(gathered_tiles(c.rows) * (panel + sums) * lanes * sum_size) : 0;
   return p;
 }
 
@@ -60,13 +70,25 @@ GP_INLINE void share(bool alone, int64_t count, const F &body) {
   for (int64_t i = 0; i < count; i++) body(i, 0);
 }
 
+// Depth runs along memory.
+GP_INLINE bool is_whole(const Correlation &c) {
+  const Axis &y = c.frame.y, &x = c.frame.x;
+  return y.kernel_step == 1 && x.kernel_step == 1 && x.taps == c.kernel_w && c.weight_channel == c.frame.taps();
+}
+// Rows of the weight are read where they stand, not packed; those that lie a multiple of a page apart would evict each
+// other.
+template <class T>
+GP_INLINE bool is_direct(const Correlation &c) {
+  return sizeof(T) == sizeof(typename Wide<T>::type) && is_gathered(ConvStrips(c.rows)) && is_whole(c) &&
+         c.weight_row * static_cast<int64_t>(sizeof(T)) % 4096 != 0;
+}
+
 // to[k * rows + i]: the strip of rows [row, row + rows) of group g, k = (channel, tap).
 template <class T, class Sum>
 void pack_weights(const Correlation &c, const T *weight, int64_t g, int64_t row, int rows, Sum *to) {
   const Axis &y = c.frame.y, &x = c.frame.x;
   const T *from = weight + g * c.weight_group + row * c.weight_row;
-  const bool whole = y.kernel_step == 1 && x.kernel_step == 1 && x.taps == c.kernel_w &&
-                     c.weight_channel == c.frame.taps();  // depth runs along memory
+  const bool whole = is_whole(c);
   if (whole && rows == 1) return copy_wide(to, from, c.depth());
   if (whole) return pack_strip<Sum>(to, rows, from, c.weight_row, 1, c.depth(), rows);
   for (int64_t channel = 0; channel < c.channels; channel++) {
@@ -99,11 +121,10 @@ struct Cut {
     gathered = is_gathered(strips);
     columns = images * c.frame.y.out * c.frame.x.out;
     const int64_t strip = max64(1, strips.tallest() * c.depth());
-    lanes = gathered ? max_vectors(strips.tallest()) * vector_lanes
-                     : tile_lanes(max64(c.frame.last(), 1), strips.tallest(), vector_lanes);
+    lanes =
+        gathered ? kTileVectors * vector_lanes : tile_lanes(max64(c.frame.last(), 1), strips.tallest(), vector_lanes);
     tiles = ceil_div(gathered ? columns : c.frame.last(), lanes);
-    strips_each =
-        gathered ? min64(strips.strips, kStripsAtOnce) : max64(1, min64(strips.strips, kStripElements / strip));
+    strips_each = gathered ? gathered_strips(strips.strips) : max64(1, min64(strips.strips, kStripElements / strip));
     strip_blocks = ceil_div(strips.strips, strips_each);
     unit_macs = max64(1, min64(c.rows * c.depth(), strips_each * strip) * lanes);
   }
@@ -191,23 +212,88 @@ GP_INLINE int find_pieces(const Correlation &c, int64_t columns, int64_t first, 
   return count;
 }
 
+// to[(channel, tap) * lanes + i] = from[channel * stride + offsets[tap] + i] for i < count.
+template <class Sum>
+GP_INLINE void gather(const Sum *from, int64_t stride, int64_t channels, const int64_t *offsets, int64_t taps, Sum *to,
+                      int64_t lanes, int count) {
+  constexpr int N = Vec<Sum>::N;
+  auto all = [&](auto copy) __attribute__((always_inline)) {
+    for (int64_t k = 0; k < channels; k++, from += stride)
+      for (int64_t t = 0; t < taps; t++, to += lanes) copy(to, from + offsets[t]);
+  };
+  if (count == 2 * N) {
+    all([](Sum * p, const Sum *q) __attribute__((always_inline)) {
+      const auto a = load(q), b = load(q + N);
+      store(p, a);
+      store(p + N, b);
+    });
+  } else if (count == N) {
+    all([](Sum * p, const Sum *q) __attribute__((always_inline)) { store(p, load(q)); });
+  } else if (count < N) {
+    all([count](Sum * p, const Sum *q) __attribute__((always_inline)) { storen(p, loadn(q, count), count); });
+  } else {
+    all([count](Sum * p, const Sum *q) __attribute__((always_inline)) { copy_wide(p, q, count); });
+  }
+}
+
+// The weights of a gathered tile's rows from depth `from` on: packed strips, or where they stand if depth runs along
+// memory and nothing is to be widened.
+template <class Sum>
+struct Rows {
+  const Correlation &c;
+  const Sum *packed, *direct;
+  int64_t from;
+  int reading;
+
+  template <class T>
+  Rows(const Correlation &correlation, const Sum *strips, const T *weight, int64_t g, int64_t depth)
+      : c(correlation), packed(strips + g * c.rows * c.depth()), direct(nullptr), from(depth), reading(kColumnsOfA) {
+    if constexpr (sizeof(T) == sizeof(Sum)) {
+      if (is_direct<T>(c)) {
+        direct = weight + g * c.weight_group;
+        reading = kRowsOfA;
+      }
+    }
+  }
+  const Sum *at(int64_t row, int rows) const {
+    return direct != nullptr ? direct + row * c.weight_row + from : packed + row * c.depth() + from * rows;
+  }
+  int64_t step(int rows) const { return direct != nullptr ? c.weight_row : rows; }
+  // to[i] = the address of line `first` + i of a strip's `depth` weights per row
+  void list(int64_t row, int rows, int64_t depth, int64_t first, int64_t count, const void **to) const {
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Sum));
+    const Sum *const base = at(row, rows);
+    if (direct == nullptr) {
+      for (int64_t i = 0; i < count; i++) to[i] = base + (first + i) * kLine;
+      return;
+    }
+    const int64_t each = ceil_div(depth, kLine);
+    int64_t r = first / each, l = first % each;
+    for (int64_t i = 0; i < count; i++) {
+      to[i] = base + (r < rows ? r : rows - 1) * c.weight_row + l * kLine;
+      if (++l == each) {
+        l = 0;
+        r++;
+      }
+    }
+  }
+};
+
 // The same for gathered tiles: units are tiles of positions that run on through the images.
 template <class T, class Sum>
 void run_gathered(const Correlation &c, const Cut &cut, const Side<T> &side, const int64_t *offsets, const Sum *packed,
                   const Sum *frames, int64_t n0, int64_t u0, int64_t u1, int64_t panel_depth, char *slot) {
   constexpr int N = Vec<Sum>::N;
+  static_assert(kConvRows == kTileRows, "the tiles of gemm/micro.h");
   Piece pieces[kMostLanes];
+  constexpr int64_t kMicroDepth = 4 * kDepthAtOnce;  // of one register tile: more only where taps are more
+  const void *fetch[kMicroDepth / kFetchSteps];
   const Frame &f = c.frame;
   const int64_t group = u0 / cut.tiles, block = group % cut.strip_blocks, g = group / cut.strip_blocks, taps = f.taps();
   const int64_t s0 = block * cut.strips_each, s1 = min64(cut.strips.strips, s0 + cut.strips_each);
   const int64_t lanes = cut.lanes, tile_count = u1 - u0, at_once = max64(1, kDepthAtOnce / taps);
-  const int64_t panel_size = panel_depth * lanes;
-  Sum *const panels = reinterpret_cast<Sum *>(slot), *const sums = panels + kTilesAtOnce * panel_size;
-  int64_t identity[1] = {0};
-  CorrelateJob<Sum> job;
-  job.offsets = identity;
-  job.channel_stride = lanes;
-  job.taps = 1;
+  const int64_t panel_size = panel_depth * lanes, at_once_tiles = gathered_tiles(c.rows);
+  Sum *const panels = reinterpret_cast<Sum *>(slot), *const sums = panels + at_once_tiles * panel_size;
   for (int64_t channel = 0; channel < c.channels; channel += at_once) {
     const int64_t channels = min64(at_once, c.channels - channel);
     for (int64_t i = 0; i < tile_count; i++) {
@@ -217,19 +303,38 @@ void run_gathered(const Correlation &c, const Cut &cut, const Side<T> &side, con
         const Sum *from = frames + ((piece.image * c.groups + g) * c.channels + channel) * f.channel() +
                           piece.row * f.pitch + piece.column;
         Sum *to = panels + i * panel_size + piece.at;
-        for (int64_t k = 0; k < channels; k++, from += f.channel())
-          for (int64_t t = 0; t < taps; t++, to += lanes) copy_wide(to, from + offsets[t], piece.count);
+        gather(from, f.channel(), channels, offsets, taps, to, lanes, static_cast<int>(piece.count));
       }
     }
+    const int64_t depth = channels * taps, slots = min64(depth, kMicroDepth) / kFetchSteps;
+    const Rows<Sum> weights(c, packed, side.weight, g, channel * taps);
     for (int64_t s = s0; s < s1; s++) {
       const int rows = cut.strips.rows(s);
-      job.a = packed + (g * c.rows + cut.strips.begin(s)) * c.depth() + channel * taps * rows;
-      job.channels = channels * taps;
-      job.resume = channel > 0;
+      const Sum *a = weights.at(cut.strips.begin(s), rows);
       for (int64_t i = 0; i < tile_count; i++) {
-        job.image = panels + i * panel_size;
-        job.out = sums + ((s - s0) * kTilesAtOnce + i) * kConvRows * lanes;
-        correlate_tile<Sum>(rows, static_cast<int>(lanes / N))(&job);
+        // the next strip's weights, a tile's share
+        const int64_t next = s + 1 < s1 ? s + 1 : s0;
+        weights.list(cut.strips.begin(next), cut.strips.rows(next), depth, i * slots, slots, fetch);
+        Sum *const out = sums + ((s - s0) * at_once_tiles + i) * kConvRows * lanes;
+        for (int64_t k = 0; k < depth; k += kMicroDepth) {
+          const Sum *b = panels + i * panel_size + k * lanes, *in = channel + k > 0 ? out : nullptr;
+          const MicroJob<Sum, Sum> job = {min64(depth - k, kMicroDepth),
+                                          a + k * (weights.direct != nullptr ? 1 : rows),
+                                          weights.step(rows),
+                                          b,
+                                          lanes,
+                                          in,
+                                          lanes,
+                                          out,
+                                          lanes,
+                                          fetch,
+                                          N};
+          if constexpr (sizeof(Sum) == 4) {
+            kMicroF32[weights.reading | kPackedB][kTileVectors][rows](&job);
+          } else {
+            kMicroF64[weights.reading | kPackedB][kTileVectors][rows](&job);
+          }
+        }
       }
     }
   }
@@ -239,7 +344,7 @@ void run_gathered(const Correlation &c, const Cut &cut, const Side<T> &side, con
       const int rows = cut.strips.rows(s);
       const int64_t row = g * c.rows + cut.strips.begin(s);
       for (int r = 0; r < rows; r++) {
-        const Sum *from = sums + ((s - s0) * kTilesAtOnce + i) * kConvRows * lanes + r * lanes;
+        const Sum *from = sums + ((s - s0) * at_once_tiles + i) * kConvRows * lanes + r * lanes;
         const Sum add = side.bias == nullptr ? Sum{0} : static_cast<Sum>(widen(side.bias[row + r]));
         for (int p = 0; p < count; p++) {
           const Piece &piece = pieces[p];
@@ -291,7 +396,7 @@ void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char 
       Sum *const strips = packed + before * weights;
       if (n0 == 0) {
         for (int64_t t = 0; t < taps; t++) offsets[before + t] = c.frame.offset(t);
-        const int64_t pack_units = c.groups * cut.strips.strips;
+        const int64_t pack_units = is_direct<T>(c) ? 0 : c.groups * cut.strips.strips;
         const int64_t grain = max64(1, 16384 / max64(1, cut.strips.tallest() * c.depth()));
         share(alone || weights * taps < 16384, ceil_div(pack_units, grain), [&](int64_t task, int) {
           for (int64_t u = task * grain; u < min64(pack_units, (task + 1) * grain); u++) {
@@ -302,7 +407,8 @@ void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char 
       }
       const int64_t together = cut.gathered ? cut.tiles : cut.tiles * images;
       const int64_t units = c.groups * cut.strip_blocks * together;
-      const int64_t least = cut.gathered ? min64(kTilesAtOnce, ceil_div(units, 8)) : 1;
+      const int64_t most = cut.gathered ? gathered_tiles(c.rows) : kTilesAtOnce;
+      const int64_t least = cut.gathered ? min64(most, ceil_div(units, 8)) : 1;
       const int64_t grain = max64(least, min64(kTaskMacs / cut.unit_macs, ceil_div(units, 16)));
       const int64_t first = before;
       share(alone, ceil_div(units, grain), [&](int64_t task, int slot) {
@@ -310,7 +416,7 @@ void correlate_batch(int64_t parts, const Part &part, const Side<T> &side, char 
         int64_t known = -1;
         const int64_t end = min64(units, (task + 1) * grain);
         for (int64_t u = task * grain; u < end;) {
-          const int64_t stop = min64(min64(end, u + kTilesAtOnce), (u / together + 1) * together);
+          const int64_t stop = min64(min64(end, u + most), (u / together + 1) * together);
           if (cut.gathered) {
             run_gathered(c, cut, side, offsets + first, strips, frames, n0, u, stop, max64(kDepthAtOnce, all_taps),
                          slots + plan.slot * static_cast<size_t>(slot));
