@@ -60,6 +60,7 @@ export interface ErrorFields {
   readonly details?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** Every error of the library. The message reads `[op] what was expected, got what. what to do`; the parts are fields too. */
 export class GradproofError extends Error {
   override readonly name = 'GradproofError';
   readonly code: ErrorCode;
@@ -110,11 +111,40 @@ export function isError(error: unknown, code?: ErrorCode): error is GradproofErr
   return code === undefined || ('code' in error && error.code === code);
 }
 
-/** The candidate closest to `word` (edit distance at most a third of its length, swapped neighbours counted once), for "did you mean" hints. */
+/** What other libraries call an option or a dtype. */
+const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
+  axis: ['dim', 'dims'],
+  axes: ['dim', 'dims'],
+  dims: ['dim'],
+  learningrate: ['lr'],
+  numworkers: ['workers'],
+  unbiased: ['correction'],
+  dropout: ['p'],
+  float: ['f32'],
+  float32: ['f32'],
+  double: ['f64'],
+  float64: ['f64'],
+  half: ['f16'],
+  float16: ['f16'],
+  bfloat16: ['bf16'],
+  long: ['i64'],
+  int64: ['i64'],
+  int: ['i32'],
+  int32: ['i32'],
+  byte: ['u8'],
+  uint8: ['u8'],
+  boolean: ['bool'],
+};
+
+/** The candidate that other libraries call `word`, else the closest one (edit distance at most a third of its length, swapped neighbours counted once), for "did you mean" hints. */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
+  const known = [...candidates];
+  const synonyms = SYNONYMS[word.toLowerCase().replaceAll('_', '')] ?? [];
+  const synonym = synonyms.find((name) => known.includes(name));
+  if (synonym !== undefined) return synonym;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
-  for (const candidate of candidates) {
+  for (const candidate of known) {
     const d = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (d < bestDistance) {
       best = candidate;

@@ -41,6 +41,7 @@ export class FunctionContext {
   }
 }
 
+/** A function with a gradient written by hand; what {@link customFunction} takes. */
 export interface CustomFunction<A extends readonly Tensor[], R extends Tensor | readonly Tensor[]> {
   /** For messages and traces. */
   readonly name?: string | undefined;

@@ -46,6 +46,7 @@ export interface GradcheckFinding {
   readonly numeric: number;
 }
 
+/** What was compared: the worst relative difference, and where. */
 export interface GradcheckReport {
   readonly ok: boolean;
   readonly findings: readonly GradcheckFinding[];

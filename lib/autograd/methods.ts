@@ -2,6 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { needFunction, needTensors } from '../ops/options.js';
+import { refuseForeignNames } from '../ops/gateway/foreign.js';
 import { state } from '../ops/gateway/state.js';
 import { sameShape } from '../tensor/shape.js';
 import { Tensor, type TensorHook } from '../tensor/tensor.js';
@@ -80,3 +81,33 @@ prototype.requiresGrad_ = function (this: Tensor, on = true): Tensor {
   this.requiresGrad = on;
   return this;
 };
+
+// Here, because every method is installed by now.
+const cast = (dtype: string): string => `to('${dtype}')`;
+refuseForeignNames(
+  'tensors',
+  prototype,
+  {
+    size: 'x.shape, or x.shape[0]',
+    dim: 'x.ndim',
+    nelement: 'x.numel',
+    is_contiguous: 'x.isContiguous',
+    cuda: "to('cuda')",
+    cpu: "to('cpu')",
+    numpy: "data('f32'), a typed array, or toArray()",
+    tolist: 'toArray()',
+    float: cast('f32'),
+    double: cast('f64'),
+    half: cast('f16'),
+    bfloat16: cast('bf16'),
+    long: cast('i64'),
+    int: cast('i32'),
+    byte: cast('u8'),
+    bool: cast('bool'),
+    type: "to('f32')",
+    new_zeros: 'gp.zeros(shape, { dtype: x.dtype })',
+    new_ones: 'gp.ones(shape, { dtype: x.dtype })',
+    element_size: 'x.dtype',
+  },
+  { T: 't()', mT: 'transpose(-2, -1)', requires_grad: 'requiresGrad', is_leaf: 'isLeaf' },
+);

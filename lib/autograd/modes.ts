@@ -72,6 +72,7 @@ export const noGrad = mode('noGrad', false);
 /** Records gradients again inside noGrad. */
 export const enableGrad = mode('enableGrad', true);
 
+/** True where calls are recorded for backward; false inside noGrad. */
 export function isGradEnabled(): boolean {
   return state.grad;
 }

@@ -95,7 +95,7 @@ function compareOperands(first: Recording, at: Instruction, a: Operand, b: Opera
       `a tensor from outside the step that '${at.op.name}' reads was another one on the second call${constants(a.place.storage, b.place.storage)}`,
       at.at,
       {
-        hint: 'Pass it as an argument; for a number use gp.scalar(() => value).',
+        hint: 'Make it once, before the step, or pass it as an argument; for a number use gp.scalar(() => value).',
       },
     );
   }

@@ -5,7 +5,6 @@
  */
 import { GradproofError, shown } from '../errors.js';
 import { openDevice, type Device } from '../native/runtime.js';
-import { fromHost } from '../tensor/host.js';
 import { RowGradient } from '../tensor/row_gradient.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -17,8 +16,8 @@ import { assertSameProgram, gradientsDiffer } from './compare.js';
 import { canonicalArgument, flatten, Guard, rebuild } from './guards.js';
 import { plan } from './plan.js';
 import { Program } from './program.js';
-import { operands, Recording, where, type Operand } from './record.js';
-import { userLine } from './lines.js';
+import { operands, Recording, type Operand } from './record.js';
+import { refreshAll } from './scalar.js';
 
 export interface CompileOptions {
   /** Keep `.grad` of every leaf readable after the step (costs its memory). Default false. */
@@ -29,6 +28,7 @@ export interface CompileOptions {
   readonly maxPrograms?: number | undefined;
 }
 
+/** A compiled step: called as the step itself. */
 export interface Compiled<A extends readonly unknown[], R> {
   (...args: A): R;
   /** The same step on a thread of its own: the event loop stays free. */
@@ -171,6 +171,7 @@ class Cache<A extends readonly unknown[], R> {
   }
 
   #run(recording: Recording, args: A): R {
+    refreshAll();
     state.recorder = recording;
     let result: R;
     try {
@@ -312,24 +313,4 @@ function deviceOf(recording: Recording, args: readonly Tensor[]): Device {
     for (const { place } of operands(instruction)) if (place.kind === 'leaf') return place.storage.device;
   }
   return openDevice(state.device);
-}
-
-/**
- * A 0-d tensor whose value is asked for before every run: `const beta = gp.scalar(() => schedule(step))`. Use it where a
- * JavaScript number that changes would otherwise be frozen into a captured step.
- */
-export function scalar(value: () => number): Tensor {
-  needFunction('scalar', 'the value', value);
-  const now = value();
-  if (typeof now !== 'number') {
-    throw new GradproofError(
-      'ERR_ARGUMENT',
-      `the function must return a number, got ${typeof now}${where(userLine())}`,
-      { op: 'scalar' },
-    );
-  }
-  const tensor = fromHost(now, 'f32', openDevice(state.device));
-  tensor.storage.refresh = value;
-  tensor.storage.constant = now;
-  return tensor;
 }

@@ -4,15 +4,16 @@ import { Code, PROGRAM_VERSION } from '../native/addon.js';
 import { collectIfDue, collectNow } from '../native/memory.js';
 import { addon, block, nativeError, type Device } from '../native/runtime.js';
 import { dtypeNumber } from '../tensor/dtype.js';
-import { writeHost } from '../tensor/host.js';
 import { Storage } from '../tensor/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Written } from './check.js';
 import type { Plan } from './plan.js';
+import { refresh } from './scalar.js';
 import { chromeTrace, type ChromeTrace } from './trace.js';
 import { workOf } from './work.js';
 import { listOf, operands, where, type Instruction, type Operand, type Place } from './record.js';
 
+/** Bytes that a program holds. */
 export interface ProgramMemory {
   /** Bytes of the arena that all intermediate values share. */
   readonly arena: number;
@@ -24,6 +25,7 @@ export interface ProgramMemory {
   readonly outputs: number;
 }
 
+/** A kernel of a program, with its mean time since profiling began. */
 export interface ProfileRow {
   readonly op: string;
   readonly at: string | undefined;
@@ -46,6 +48,7 @@ const unreachable = new FinalizationRegistry<number>((id) => {
 /** Bytes; smaller ones are not worth a collection. */
 const LARGE_ARENA = 16 * 1024 * 1024;
 
+/** A captured step: `String(program)` lists its kernels with shapes and lines. */
 export class Program {
   /** The native side's number; 0 before the first run. */
   #id = 0;
@@ -53,7 +56,7 @@ export class Program {
   readonly #plan: Plan;
   readonly #device: Device;
   readonly #handles: Float64Array;
-  readonly #scalars: readonly { readonly storage: Storage; readonly tensor: Tensor }[];
+  readonly #scalars: readonly Tensor[];
   readonly #outputBytes: readonly number[];
   #profiling = false;
 
@@ -66,7 +69,7 @@ export class Program {
     this.#outputBytes = plan.slots.filter(({ kind }) => kind === 'output').map(({ bytes }) => bytes);
     this.#scalars = plan.externals
       .filter((external): external is Storage => external instanceof Storage && external.refresh !== undefined)
-      .map((storage) => ({ storage, tensor: new Tensor(storage, [], [], 0, storage.bytes === 8 ? 'f64' : 'f32') }));
+      .map((storage) => new Tensor(storage, [], [], 0, storage.bytes === 8 ? 'f64' : 'f32'));
   }
 
   /** @internal Whether it has run, and so has its arena. */
@@ -92,13 +95,7 @@ export class Program {
   }
 
   #bind(args: readonly Tensor[]): void {
-    for (const { storage, tensor } of this.#scalars) {
-      const value = storage.refresh?.() ?? NaN;
-      if (!Object.is(value, storage.constant)) {
-        writeHost(tensor, value);
-        storage.constant = value;
-      }
-    }
+    for (const tensor of this.#scalars) refresh(tensor);
     this.#plan.externals.forEach((external, i) => {
       this.#handles[i] = typeof external === 'number' ? args[external]!.storage.handle : external.handle;
     });

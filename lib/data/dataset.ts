@@ -10,6 +10,7 @@ import { isTensor, viewOf, type Tensor } from '../tensor/tensor.js';
 /** A batch of items: the same keys, every value a tensor whose first axis counts the items. */
 export type Collated<Item extends object> = { readonly [K in keyof Item]: Tensor };
 
+/** Examples by number. Make one of your own with `length` and `get`; an item is an object of numbers, lists, typed arrays or tensors. */
 export interface Dataset<Item extends object> {
   /** Number of items. */
   readonly length: number;
@@ -125,10 +126,14 @@ function isList(value: unknown): boolean {
 
 function checkItems(op: string, item: unknown): void {
   if (typeof item === 'object' && item !== null && !Array.isArray(item) && !isTensor(item)) return;
-  throw new GradproofError('ERR_DATA', `an item must be an object of values by name, got ${shown(item)}`, {
-    op,
-    hint: 'For example { x: [1, 2], y: 0 }.',
-  });
+  throw new GradproofError(
+    'ERR_DATA',
+    `an item must be an object of values by name, got ${isTensor(item) ? 'a tensor' : shown(item)}`,
+    {
+      op,
+      hint: op === 'TensorDataset' ? 'Write new TensorDataset({ x, y }).' : 'For example { x: [1, 2], y: 0 }.',
+    },
+  );
 }
 
 function isHostData(value: unknown): value is HostData {

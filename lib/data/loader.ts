@@ -49,6 +49,10 @@ function count(name: string, value: number, least: number): number {
 
 const OPTIONS = ['batchSize', 'shuffle', 'replacement', 'seed', 'dropLast', 'workers', 'collate'];
 
+/**
+ * Batches of a dataset: `for (const { x, y } of loader)`, or `for await` (needed for a dataset in a module). One loop is one epoch.
+ * ERR_OPTION, ERR_VALUE and ERR_DATA for wrong options; ERR_ARGUMENT for `workers` with a live dataset.
+ */
 export class DataLoader<Item extends object> {
   readonly dataset: Dataset<Item> | FarDataset<Item>;
   readonly batchSize: number;

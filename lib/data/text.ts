@@ -76,6 +76,7 @@ export class CharTokenizer {
   }
 }
 
+/** A stretch of a text and the same one character later: what to read and what to predict, each [block]. */
 export interface Block {
   /** Tokens [block]. */
   readonly x: Tensor;

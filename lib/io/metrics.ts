@@ -18,6 +18,7 @@ function encode(metrics: Metrics): string {
   );
 }
 
+/** Appends one JSON object per line; what was written stays readable when the process dies. */
 export class MetricsFile {
   readonly path: string;
 

@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { KVCache } from './kv_cache.js';
 import { checkSampling, sampleToken, type SamplingOptions } from './sample.js';
 
+/** How a continuation is written. */
 export interface GenerateOptions extends SamplingOptions {
   readonly maxNewTokens: number;
   /** Ends behind one of these tokens, which is the last of the answer. */

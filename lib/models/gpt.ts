@@ -18,6 +18,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { generateTokens, type GenerateOptions, type Generator } from './generate.js';
 import { KVCache } from './kv_cache.js';
 
+/** Sizes of a {@link GPT}; all are integers >= 1 unless they have a default. */
 export interface GPTConfig {
   /** Number of different tokens. */
   readonly vocab: number;
@@ -186,6 +187,7 @@ class Transformer extends nn.Module {
   }
 }
 
+/** GPT-2's architecture with nanoGPT's names and initial values: ids [B, T] → logits [B, T, vocab], T <= block. */
 export class GPT extends nn.Module {
   readonly transformer: Transformer;
   readonly lm_head: nn.Linear;

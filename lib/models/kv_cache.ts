@@ -5,6 +5,7 @@ import { arange, zeros } from '../ops/create.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
+/** Sizes of a cache. */
 export interface KVCacheShape {
   readonly layers: number;
   readonly batch: number;

@@ -2,6 +2,7 @@
 import { GradproofError, shown } from '../errors.js';
 import { checkOptions } from '../ops/options.js';
 
+/** How a token is drawn from logits. */
 export interface SamplingOptions {
   /** Divides the logits: below 1 sharper, above 1 flatter; 0 takes the likeliest token. Default 1. */
   readonly temperature?: number | undefined;

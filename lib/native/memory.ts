@@ -141,6 +141,7 @@ export function collect(): void {
   collectNow(true);
 }
 
+/** What the library holds, on all devices. */
 export interface MemoryReport {
   /** Bytes in live storages, on all devices. */
   readonly liveBytes: number;

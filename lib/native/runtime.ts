@@ -139,6 +139,7 @@ export function nativeError(code: number, op: string, position?: number, value?:
     const asked = value === undefined || value === 0 ? '' : `${String(value)} bytes asked for, `;
     words = `out of memory: ${asked}${String(live)} bytes live`;
   }
-  if (said !== '' && !words.includes(said)) words += ` (${said})`;
+  const repeats = position !== undefined && /^\[\w+\] failed at position \S+ with value \S+$/.test(said);
+  if (said !== '' && !repeats && !words.includes(said)) words += ` (${said})`;
   return new GradproofError(known.code, words, { op, details: { position, value, native: code } });
 }

@@ -14,6 +14,7 @@ export function setNumThreads(count: number): void {
   addon().setThreads(count);
 }
 
+/** Threads that work on one kernel, the caller included. */
 export function getNumThreads(): number {
   return addon().threads();
 }

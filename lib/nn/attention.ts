@@ -26,6 +26,7 @@ export interface MultiheadAttentionOptions extends Place {
   readonly batchFirst?: boolean | undefined;
 }
 
+/** What a query may not see. */
 export interface AttentionMasks {
   /**
    * [T, S] or [batch · numHeads, T, S]. As in PyTorch's module (and unlike its function), a bool mask is true where
@@ -38,6 +39,7 @@ export interface AttentionMasks {
   readonly isCausal?: boolean | undefined;
 }
 
+/** Keys, values and masks of an attention; keys and values default to the query. */
 export interface AttentionInputs extends AttentionMasks {
   /** Default: the query. */
   readonly key?: Tensor | undefined;

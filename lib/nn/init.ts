@@ -12,6 +12,7 @@ import type { Tensor } from '../tensor/tensor.js';
 export type Nonlinearity =
   'linear' | 'conv1d' | 'conv2d' | 'conv3d' | 'sigmoid' | 'tanh' | 'relu' | 'leaky_relu' | 'selu';
 
+/** Which side keeps its variance, and for which activation (He et al. 2015). */
 export interface KaimingOptions {
   /** Negative slope, for 'leaky_relu'. Default 0. */
   readonly a?: number | undefined;
@@ -83,6 +84,7 @@ export function normal_<T extends Tensor>(t: T, mean = 0, std = 1): T {
   return write(t, () => randn(t.shape, { ...options(t), mean, std }));
 }
 
+/** Every element `value`. */
 export function constant_<T extends Tensor>(t: T, value: number): T {
   needTensors('init', { t });
   noGrad(() => {
@@ -91,10 +93,12 @@ export function constant_<T extends Tensor>(t: T, value: number): T {
   return t;
 }
 
+/** Every element 0. */
 export function zeros_<T extends Tensor>(t: T): T {
   return constant_(t, 0);
 }
 
+/** Every element 1. */
 export function ones_<T extends Tensor>(t: T): T {
   return constant_(t, 1);
 }

@@ -6,6 +6,7 @@
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError, shown } from '../errors.js';
 import { checkOptions, needFlags, needFunction, needTensors, needText } from '../ops/options.js';
+import { refuseForeignNames } from '../ops/gateway/foreign.js';
 import { state } from '../ops/gateway/state.js';
 import { bindingChanged } from '../tensor/binding.js';
 import { checkDType, isDType, isFloat, type DType } from '../tensor/dtype.js';
@@ -21,6 +22,7 @@ export type ForwardPreHook = (module: Module, args: readonly unknown[]) => reado
 /** Sees (and may replace) what `forward` returned. */
 export type ForwardHook = (module: Module, args: readonly unknown[], output: unknown) => unknown;
 
+/** Where a module goes. */
 export interface To {
   /** Applies to floating tensors only. */
   readonly dtype?: DType | undefined;
@@ -41,6 +43,10 @@ interface Hooks {
 
 const running: Module[] = [];
 
+/**
+ * The base of every layer and model. Subclasses set parameters, buffers and modules as properties, whose names are the state-dict
+ * keys, and override `forward`, which callers call.
+ */
 export class Module {
   /** True in training mode: dropout is on. Switched by {@link train} and {@link eval}. */
   training = true;
@@ -302,6 +308,18 @@ export class Module {
     return summarize(this, shape, options);
   }
 }
+
+refuseForeignNames('modules', Module.prototype, {
+  cuda: "to('cuda')",
+  cpu: "to('cpu')",
+  half: "to('f16')",
+  float: "to('f32')",
+  double: "to('f64')",
+  bfloat16: "to('bf16')",
+  register_parameter: 'a property: this.weight = new gp.nn.Parameter(…)',
+  add_module: 'a property: this.layer = …',
+  register_full_backward_hook: 'y.registerHook(…) on what forward returned',
+});
 
 /**
  * Where the running `forward` stands, from the outermost running module: `layers.0.attn`; '' in the outermost one and

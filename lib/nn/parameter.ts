@@ -10,6 +10,7 @@ export interface ParameterOptions {
   readonly requiresGrad?: boolean | undefined;
 }
 
+/** A leaf tensor that a module trains: a row-major copy that requires a gradient. Its name is set by the module that owns it. */
 export class Parameter extends Tensor {
   /** Its name as the last module walk saw it (`encoder.layers.0.linear1.weight`): for messages and optimizer state. */
   name: string | undefined = undefined;

@@ -8,11 +8,13 @@ import { isTensor, type Tensor } from '../tensor/tensor.js';
 
 export type StateDict = Record<string, Tensor>;
 
+/** How strictly names must match. */
 export interface LoadOptions {
   /** Missing and unexpected names are errors. Default true. A wrong shape always is one. */
   readonly strict?: boolean | undefined;
 }
 
+/** What did not match where `strict` is false. */
 export interface LoadReport {
   /** How many names were found and loaded. */
   readonly loaded: number;

@@ -7,6 +7,7 @@ import { showShape } from '../tensor/shape.js';
 import { isTensor } from '../tensor/tensor.js';
 import type { Module } from './module.js';
 
+/** The input that a summary runs the model with. */
 export interface SummaryOptions {
   /** Dtype of the zeros that are passed through; default 'f32'. Use 'i64' for token ids. */
   readonly dtype?: DType | undefined;
@@ -23,6 +24,7 @@ export interface SummaryRow {
   readonly trainable: number;
 }
 
+/** A table of a model; `String(summary)` prints it. */
 export interface Summary {
   readonly rows: readonly SummaryRow[];
   readonly parameters: number;

@@ -68,6 +68,7 @@ function activationOf(activation: TransformerLayerOptions['activation']): Activa
   return activation === 'gelu' ? (x) => gelu(x) : (x) => relu(x);
 }
 
+/** What the queries of an encoder layer may not see. */
 export interface EncoderMasks {
   /** [T, T]; bool: true where attention is not allowed. */
   readonly srcMask?: Tensor | undefined;
@@ -134,6 +135,7 @@ export class TransformerEncoderLayer extends Module {
   }
 }
 
+/** What the queries of a decoder layer may not see, of the target and of the memory. */
 export interface DecoderMasks {
   /** [T, T]; bool: true where attention is not allowed. */
   readonly tgtMask?: Tensor | undefined;

@@ -30,13 +30,24 @@ export interface CreateOptions {
   readonly requiresGrad?: boolean | undefined;
 }
 
+/** ERR_ARGUMENT for `zeros(2, 3)`: the shape is one list. */
+function needOneShape(op: string, shape: unknown, options: unknown): void {
+  if (typeof options !== 'number') return;
+  throw new GradproofError('ERR_ARGUMENT', 'the shape must be one list of integers', {
+    op,
+    hint: `Write ${op}([${shown(shape)}, ${shown(options)}]).`,
+  });
+}
+
 /** Zeros of `shape`. */
 export function zeros(shape: Shape, options: CreateOptions = {}): Tensor {
+  needOneShape('zeros', shape, options);
   return full(shape, 0, options);
 }
 
 /** Ones of `shape`. */
 export function ones(shape: Shape, options: CreateOptions = {}): Tensor {
+  needOneShape('ones', shape, options);
   return full(shape, 1, options);
 }
 
@@ -136,6 +147,7 @@ export { randnOp as randn };
 
 /** Uniform random numbers in [0, 1). */
 export function rand(shape: Shape, options: CreateOptions = {}): Tensor {
+  needOneShape('rand', shape, options);
   return uniform(shape, 0, 1, options);
 }
 

@@ -275,6 +275,7 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: CrossEntro
       'cross_entropy',
       'ERR_SHAPE',
       `probabilities must have the shape of the logits ${showShape(logits.shape)}, got ${showShape(target.shape)}`,
+      logits.ndim - target.ndim === 1 ? "Class ids are integers: target.to('i64')." : undefined,
     );
   const axis = classAxis(logits.shape);
   const classes = logits.shape[axis] ?? fail('cross_entropy', 'ERR_SHAPE', 'logits need an axis of classes');

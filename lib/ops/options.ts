@@ -5,7 +5,11 @@ import { isTensor } from '../tensor/tensor.js';
 /** ERR_OPTION for an option that is not one of `names`, with a guess at the right one. */
 export function checkOptions(op: string, options: unknown, names: readonly string[]): void {
   if (typeof options !== 'object' || options === null || isTensor(options)) {
-    throw new GradproofError('ERR_ARGUMENT', `the options must be an object with ${names.join(', ')}`, { op });
+    throw new GradproofError(
+      'ERR_ARGUMENT',
+      `the options must be an object with ${names.join(', ')}, got ${isTensor(options) ? 'a tensor' : shown(options)}`,
+      { op },
+    );
   }
   for (const [key, value] of Object.entries(options)) {
     if (value === undefined || names.includes(key)) continue;

@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 /** Hyper-parameters by name; what is changed during training (lr) is not among them. */
 export type Hyper = Readonly<Record<string, number | boolean>>;
 
+/** A group as a state dict keeps it. */
 export interface GroupRecord {
   readonly lr: number;
   readonly initialLr: number;
@@ -16,6 +17,7 @@ export interface GroupRecord {
   readonly params: readonly string[];
 }
 
+/** Parameters with hyper-parameters of their own. `lr` may be set between steps, captured ones too. */
 export class ParamGroup<H extends Hyper> {
   hyper: H;
   /** The learning rate that the group was made with: what schedules multiply. */

@@ -8,6 +8,7 @@ import { noGrad } from '../autograd/modes.js';
 import { GradproofError, shown } from '../errors.js';
 import { Parameter } from '../nn/parameter.js';
 import { full, zeros } from '../ops/create.js';
+import { refuseForeignNames } from '../ops/gateway/foreign.js';
 import { stateDType } from '../ops/optim_step.js';
 import { checkOptions } from '../ops/options.js';
 import { bindingChanged } from '../tensor/binding.js';
@@ -31,6 +32,7 @@ export interface StateKind {
 /** Tensors that only the optimizer writes, beside the step count: `expAvg`, `momentumBuffer`, … */
 export type ParamState = Readonly<Record<string, Tensor>>;
 
+/** What an update reads beside the gradients; 0-d tensors, so that captured steps see them change. */
 export interface StepOptions {
   /** A 0-d tensor that multiplies every gradient: a clip coefficient, or 1 / loss scale. */
   readonly scale?: Tensor | undefined;
@@ -71,6 +73,10 @@ interface Entry {
 /** Tensors in one call: the call block holds 65,536 numbers. */
 const CALL_LIMIT = 512;
 
+/**
+ * The base of all optimizers. Parameters come as `model.parameters()`, `model.namedParameters()` or groups `{ params, lr, … }`.
+ * ERR_OPTIMIZER where a parameter is no leaf, is listed twice, or there is none.
+ */
 export abstract class Optimizer<
   H extends Hyper = Hyper,
   O extends { readonly lr?: number | undefined } = { readonly lr?: number | undefined },
@@ -88,12 +94,14 @@ export abstract class Optimizer<
     names: (hyper: H) => readonly (string | StateKind)[],
   ) {
     // Before anything else: what is spread below would hide it.
-    checkOptions(this.constructor.name, options, Object.keys({ ...options }));
-    const given = toGroups(params, this.constructor.name);
+    const given: unknown = options;
+    if (typeof given !== 'object' || given === null || isTensor(given))
+      throw refuse(this.constructor.name, `the options must be an object, got ${shown(given)}`, 'Write { lr: 1e-3 }.');
+    const groups = toGroups(params, this.constructor.name);
     const taken = new Map<string, Tensor>();
     const seen = new Set<Tensor>();
     const entries: Entry[][] = [];
-    this.groups = given.map(({ list, own }, index) => {
+    this.groups = groups.map(({ list, own }, index) => {
       const { lr, hyper } = settle({ ...options, ...defined(own) });
       const tensors = list.map((item, i): [string, Tensor] => {
         const pair: unknown = item;
@@ -101,7 +109,7 @@ export abstract class Optimizer<
           throw refuse(this.constructor.name, `a parameter must be a tensor or [name, tensor], got ${shown(pair)}`);
         const [known, tensor] = isTensor(item) ? [nameOf(item), item] : item;
         checkParameter(tensor, seen, this.constructor.name);
-        const plain = known ?? `param${given.length > 1 ? `.${String(index)}` : ''}.${String(i)}`;
+        const plain = known ?? `param${groups.length > 1 ? `.${String(index)}` : ''}.${String(i)}`;
         const name = taken.has(plain) ? `group${String(index)}.${plain}` : plain;
         if (taken.has(name)) throw refuse(this.constructor.name, `two parameters are named '${name}'`);
         taken.set(name, tensor);
@@ -186,6 +194,13 @@ export abstract class Optimizer<
     bindingChanged();
   }
 }
+
+refuseForeignNames(
+  'optimizers',
+  Optimizer.prototype,
+  { add_param_group: 'the groups in the constructor: new optim.AdamW([{ params, lr }, …])' },
+  { param_groups: 'groups', defaults: 'groups[0].hyper' },
+);
 
 function refuse(op: string, what: string, hint?: string): GradproofError {
   return new GradproofError('ERR_OPTIMIZER', what, { op, hint });

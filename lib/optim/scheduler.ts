@@ -9,6 +9,7 @@ export interface Scheduled {
   readonly groups: readonly Pick<ParamGroup<Readonly<Record<string, number | boolean>>>, 'lr' | 'initialLr'>[];
 }
 
+/** What a {@link Scheduler} keeps. */
 export interface SchedulerState {
   readonly step: number;
 }
@@ -100,6 +101,7 @@ export interface PlateauOptions {
   readonly eps?: number | undefined;
 }
 
+/** What a {@link ReduceOnPlateau} keeps. */
 export interface PlateauState {
   /** null before the first epoch. */
   readonly best: number | null;

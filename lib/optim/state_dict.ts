@@ -5,6 +5,7 @@ import { assertLive } from '../tensor/storage.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { checkNumber, type GroupRecord, type Hyper, type ParamGroup } from './group.js';
 
+/** State by parameter name, and the groups. */
 export interface OptimizerState {
   /** Class name: a state of Adam is refused by SGD. */
   readonly kind: string;

@@ -37,6 +37,7 @@ export type TensorHook = (gradient: Tensor) => Tensor | undefined;
 
 const BRAND = Symbol.for('gradproof.tensor');
 
+/** A view (shape, strides, offset) of memory, with a dtype and a device. Methods are those of the ops. */
 export class Tensor {
   readonly shape: Shape;
   /** Strides in elements. */

@@ -8,6 +8,7 @@ import { isFloat } from '../tensor/dtype.js';
 import { numbersOf, readRaw } from '../tensor/host.js';
 import { Tensor } from '../tensor/tensor.js';
 
+/** The first call whose result is not finite. */
 export interface Anomaly {
   readonly op: string;
   /** `file:line:column` of the call, where there is user code on the stack. */

@@ -2,6 +2,7 @@
 import { GradproofError, shown } from '../errors.js';
 import { needText } from '../ops/options.js';
 
+/** A line of a diagram. */
 export interface Series {
   readonly name: string;
   /** [step, value]; values that are not finite leave a gap. */

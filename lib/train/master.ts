@@ -48,6 +48,7 @@ export interface MasterState {
   readonly inner: OptimizerState;
 }
 
+/** An optimizer of f32 copies for a model in a half type: `new MasterWeights(model.namedParameters(), (masters) => new optim.AdamW(masters, …))`. */
 export class MasterWeights implements Optimizer {
   readonly #pairs: readonly Pair[];
   readonly #inner: Inner;

@@ -2,6 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { escapeXml } from './curves.js';
 
+/** A table of a page. */
 export interface ReportTable {
   readonly title: string;
   readonly note?: string | undefined;
@@ -11,6 +12,7 @@ export interface ReportTable {
   readonly red?: readonly number[] | undefined;
 }
 
+/** What a page says. */
 export interface Report {
   readonly title: string;
   /** One sentence that says how it ended. */
@@ -54,6 +56,7 @@ function isReport(value: unknown): value is Report {
   return typeof title === 'string' && typeof verdict === 'string' && Array.isArray(facts) && Array.isArray(tables);
 }
 
+/** A self-contained page (HTML). */
 export function renderReport(report: Report): string {
   if (!isReport(report))
     throw new GradproofError('ERR_ARGUMENT', 'a report has a title, a verdict, facts and tables', {

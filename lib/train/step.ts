@@ -21,6 +21,7 @@ export interface Optimizer {
   loadStateDict(state: never): unknown;
 }
 
+/** What a loader of the Trainer hands out: inputs and targets, first axis the items. */
 export interface Batch {
   readonly x: Tensor;
   readonly y: Tensor;

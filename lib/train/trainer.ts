@@ -12,6 +12,7 @@ import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { findAnomaly, nonFinite } from './anomaly.js';
 import { captured, makeEvaluation, makeStep, type Batch, type Model, type Optimizer } from './step.js';
 
+/** What a {@link Trainer} works with. */
 export interface TrainerOptions {
   readonly model: Model;
   readonly optimizer: Optimizer;
@@ -58,6 +59,7 @@ export interface Loader {
   [Symbol.asyncIterator](): AsyncIterator<Batch>;
 }
 
+/** How long to train, and what happens in between. */
 export interface FitOptions {
   /** Passes over the loader; or `steps`. */
   readonly epochs?: number | undefined;
@@ -76,6 +78,7 @@ export interface FitOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Where a fit ended. */
 export interface FitResult {
   readonly step: number;
   /** Loss of the last step. */
@@ -118,6 +121,7 @@ function breathe(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
+/** The training loop: captured steps, accumulation, schedule, clipping, evaluation, metrics, checkpoints. See docs/training.md. */
 export class Trainer {
   readonly model: Model;
   readonly optimizer: Optimizer;

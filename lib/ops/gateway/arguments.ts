@@ -101,6 +101,7 @@ function parse(op: OpRecord, args: readonly unknown[]): ParsedCall {
     if (next < args.length || (options !== undefined && !isOptions(options))) {
       throw new GradproofError('ERR_ARGUMENT', `takes ${usage(op)}, got ${shown(args.length)} arguments`, {
         op: op.name,
+        hint: listHint(op, args),
       });
     }
     for (const key in options) {
@@ -146,6 +147,15 @@ function unknownOption(op: OpRecord, key: string): GradproofError {
     op: op.name,
     ...(guess === undefined ? {} : { hint: `Did you mean '${guess}'?` }),
   });
+}
+
+/** `randn(2, 3)`, `x.permute(1, 0)`: sizes and axes one by one, where a list is wanted. */
+function listHint(op: OpRecord, args: readonly unknown[]): string | undefined {
+  const [name] = op.positional;
+  const takesList = op.attrs.find((attr) => attr.name === name)?.spec.type.includes('readonly number[]');
+  const list = args.filter((value) => typeof value === 'number');
+  if (takesList !== true || list.length < 2) return undefined;
+  return `Write ${op.camel}([${list.join(', ')}]).`;
 }
 
 function usage(op: OpRecord): string {

@@ -40,6 +40,7 @@ export function getRngState(device: string = state.device): { readonly seed: big
   return { seed, offset };
 }
 
+/** Goes on where {@link getRngState} was asked. */
 export function setRngState(
   rng: { readonly seed: bigint; readonly offset: bigint },
   device: string = state.device,

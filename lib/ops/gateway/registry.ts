@@ -2,6 +2,7 @@
 import { GradproofError } from '../../errors.js';
 import { Tensor, isTensor } from '../../tensor/tensor.js';
 import * as attributes from './attrs.js';
+import { isForeign } from './foreign.js';
 import type { Attributes, Inputs, OpRecord, RawDef, Slot } from './op.js';
 import { parseCall } from './arguments.js';
 import { dispatch } from './dispatch.js';
@@ -67,7 +68,7 @@ function withReceiver(receiver: Tensor, args: readonly unknown[]): unknown[] {
 
 function installMethod(record: OpRecord): void {
   if (record.receiver < 0) return;
-  if (record.camel in Tensor.prototype) {
+  if (record.camel in Tensor.prototype && !isForeign(Reflect.get(Tensor.prototype, record.camel))) {
     throw new GradproofError('ERR_OP', `op '${record.name}' would replace the Tensor method '${record.camel}'`);
   }
   const at = record.receiver;
