@@ -2,7 +2,7 @@
 import { audit } from '../audit/index.js';
 import { auditOutcome } from '../contracts/report/index.js';
 import type { Command } from './command.js';
-import { COMMON, eachSubject } from './reporting.js';
+import { COMMON, eachSubject, SUBJECT_NOTE } from './reporting.js';
 
 export const auditCommand: Command = {
   spec: {
@@ -15,6 +15,7 @@ export const auditCommand: Command = {
       steps: { kind: 'integer', default: 0, min: 0, help: 'train copies for N steps, to find what is stuck' },
       ...COMMON,
     },
+    notes: SUBJECT_NOTE,
   },
   run(args) {
     return eachSubject(args, 'audit', ({ module, loss, audit: options }, file, seconds) => {

@@ -8,7 +8,7 @@ import '../ops/index.js';
 import { manualSeed } from '../ops/gateway/generator.js';
 import { usageError, type Args } from './args.js';
 import { Exit, type Command } from './command.js';
-import { COMMON, eachSubject } from './reporting.js';
+import { COMMON, eachSubject, SUBJECT_NOTE } from './reporting.js';
 
 function checkOps(args: Args): Exit {
   const only = args.optionalWord('op');
@@ -56,6 +56,7 @@ export const gradcheckCommand: Command = {
       quiet: { kind: 'flag', help: 'show failures and the count only', short: 'q' },
       ...COMMON,
     },
+    notes: SUBJECT_NOTE,
   },
   run(args) {
     if (args.positionals.length > 0) return eachSubject(args, 'gradcheck', checkSubject);

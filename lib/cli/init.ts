@@ -8,7 +8,7 @@ import { manualSeed } from '../ops/gateway/generator.js';
 import { state } from '../ops/gateway/state.js';
 import { usageError } from './args.js';
 import { Exit, type Command } from './command.js';
-import { COMMON, isolated, openSubject, report } from './reporting.js';
+import { COMMON, isolated, openSubject, report, SUBJECT_NOTE } from './reporting.js';
 
 export const initCommand: Command = {
   spec: {
@@ -21,6 +21,7 @@ export const initCommand: Command = {
       force: { kind: 'flag', help: 'replace a contract that is there' },
       ...COMMON,
     },
+    notes: SUBJECT_NOTE,
   },
   async run(args) {
     const file = args.positionals[0];

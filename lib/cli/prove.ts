@@ -2,7 +2,7 @@
 import { proofOutcome } from '../contracts/report/index.js';
 import { prove } from '../mutate/index.js';
 import type { Command } from './command.js';
-import { COMMON, eachSubject } from './reporting.js';
+import { COMMON, eachSubject, SUBJECT_NOTE } from './reporting.js';
 
 /** A line that counts, where somebody sits at a terminal. */
 function progress(done: number, of: number): void {
@@ -19,6 +19,7 @@ export const proveCommand: Command = {
       budget: { kind: 'integer', min: 1, help: 'try N mutants, drawn with --seed; default all' },
       ...COMMON,
     },
+    notes: SUBJECT_NOTE,
   },
   run(args) {
     return eachSubject(args, 'prove', ({ module, loss, audit: options }, file, seconds) => {

@@ -9,7 +9,7 @@ import { manualSeed } from '../ops/gateway/generator.js';
 import { state } from '../ops/gateway/state.js';
 import { usageError, type Args } from './args.js';
 import { Exit, type Command } from './command.js';
-import { COMMON, isolated, openSubject } from './reporting.js';
+import { COMMON, isolated, openSubject, SUBJECT_NOTE } from './reporting.js';
 
 function folderFor(args: Args): string {
   const folder = resolve(args.word('out'));
@@ -70,6 +70,7 @@ export const recordCommand: Command = {
       timeout: COMMON.timeout,
       reporter: COMMON.reporter,
     },
+    notes: SUBJECT_NOTE,
   },
   async run(args) {
     const [file] = args.positionals;

@@ -13,6 +13,16 @@ import { state } from '../ops/gateway/state.js';
 import { usageError, type Args, type OptionSpecs } from './args.js';
 import { Exit, program } from './command.js';
 
+/** What a FILE of most commands is. */
+export const SUBJECT_NOTE = [
+  'FILE is a module that says what to look at:',
+  '',
+  "  import * as gp from 'gradproof';",
+  '  export default gp.defineSubject(async () => ({ module: model, loss: (m) => gp.crossEntropy(m.forward(x), y), inputs: { x } }));',
+  '',
+  'TypeScript needs Node 22.18 or newer, or tsx in the project.',
+].join('\n');
+
 export const COMMON = {
   device: { kind: 'word', value: 'NAME', default: 'cpu', help: 'where tensors live: cpu, cuda, cuda:1' },
   seed: { kind: 'integer', default: 0, min: 0, help: 'of random numbers' },

@@ -38,6 +38,7 @@ export class SiLU extends Module {
   }
 }
 
+/** Hyperbolic tangent, elementwise. */
 export class Tanh extends Module {
   override forward(x: Tensor): Tensor {
     return tanh(x);

@@ -20,6 +20,7 @@ export class GLU extends Module {
   }
 }
 
+/** The slope that PReLU starts with. */
 export interface PReLUOptions extends Place {
   /** 1, or one slope per channel (the second axis). Default 1. */
   readonly numParameters?: number | undefined;

@@ -7,6 +7,7 @@ import { batched, checkPair, type Pair } from './conv.js';
 import { Module } from './module.js';
 import { checkSizes } from './options.js';
 
+/** How a window moves over the image. */
 export interface PoolOptions {
   /** Default: the kernel size. */
   readonly stride?: Pair | undefined;

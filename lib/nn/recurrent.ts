@@ -37,6 +37,7 @@ export interface RNNOptions extends RecurrentOptions {
   readonly nonlinearity?: 'tanh' | 'relu' | undefined;
 }
 
+/** The state to start from; zeros where it is left out. */
 export interface RecurrentInputs {
   /** [layers · directions, B, H] (without B for an input without it). Default zeros. */
   readonly h0?: Tensor | undefined;
@@ -47,6 +48,7 @@ export interface RecurrentInputs {
   readonly lengths?: Tensor | readonly number[] | undefined;
 }
 
+/** The states to start from; zeros where they are left out. */
 export interface LSTMInputs extends RecurrentInputs {
   /** Like h0. */
   readonly c0?: Tensor | undefined;
@@ -58,6 +60,7 @@ export interface RecurrentOutput<X = Tensor> {
   readonly hn: Tensor;
 }
 
+/** What an LSTM gives back: the outputs of its last layer, and the states at the end of all layers. */
 export interface LSTMOutput<X = Tensor> extends RecurrentOutput<X> {
   readonly cn: Tensor;
 }

@@ -21,6 +21,7 @@ export interface RNNCellOptions extends CellOptions {
   readonly nonlinearity?: 'tanh' | 'relu' | undefined;
 }
 
+/** Both states of an LSTM cell. */
 export interface LSTMState {
   readonly h: Tensor;
   readonly c: Tensor;

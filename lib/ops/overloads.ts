@@ -8,6 +8,7 @@ import { amax, amin } from './reduce.js';
 import { argmax, argmin, oneAxis } from './reduce_more.js';
 import { reshape } from './view.js';
 
+/** The largest or smallest elements along an axis, and where they stand. */
 export interface Extremes {
   readonly values: Tensor;
   readonly indices: Tensor;

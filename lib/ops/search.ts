@@ -13,6 +13,7 @@ import { asMethods } from './gateway/install.js';
 import { checkOptions, needTensors } from './options.js';
 import { reshape } from './view.js';
 
+/** The different elements, and on demand where they came from and how often. */
 export interface Unique {
   readonly values: Tensor;
   /** For each element of the input its position in `values`. */

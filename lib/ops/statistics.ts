@@ -12,6 +12,7 @@ import { checkOptions, needTensors } from './options.js';
 import { sort } from './sort.js';
 import { reshape } from './view.js';
 
+/** Elements along an axis and where they stand. */
 export interface Picked {
   readonly values: Tensor;
   readonly indices: Tensor;
