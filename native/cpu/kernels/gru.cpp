@@ -54,8 +54,7 @@ Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(ca
 size_t gru_workspace(const gp_call *call) {
   const Sequence s = forward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const Cut cut(s, 3, wide);
-  return wide * static_cast<size_t>(forward_scratch(s, cut, 3, 0, wide).total(cut));
+  return forward_bytes(s, 3, 0, wide);
 }
 
 int32_t gru(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -139,8 +138,7 @@ size_t products_bytes(const Sequence &s) {
 size_t gru_backward_workspace(const gp_call *call) {
   const Sequence s = backward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const Cut cut(s, 3, wide);
-  const size_t steps = wide * static_cast<size_t>(backward_scratch(s, cut, 3, 0, wide).total(cut));
+  const size_t steps = backward_bytes(s, 3, 0, wide);
   size_t product = 0, kept = 0;
   GP_FLOATS(in(call, 0).dtype, T, {
     kept = products_bytes<T>(s);

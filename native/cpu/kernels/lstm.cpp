@@ -63,8 +63,7 @@ Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(ca
 size_t lstm_workspace(const gp_call *call) {
   const Sequence s = forward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const Cut cut(s, 4, wide);
-  return wide * static_cast<size_t>(forward_scratch(s, cut, 4, 1, wide).total(cut));
+  return forward_bytes(s, 4, 1, wide);
 }
 
 int32_t lstm(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -155,8 +154,7 @@ WeightGradient lstm_weight(const gp_call *call, const Sequence &s) {
 size_t lstm_backward_workspace(const gp_call *call) {
   const Sequence s = backward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const Cut cut(s, 4, wide);
-  const size_t steps = wide * static_cast<size_t>(backward_scratch(s, cut, 4, 1, wide).total(cut));
+  const size_t steps = backward_bytes(s, 4, 1, wide);
   size_t product = 0;
   GP_FLOATS(in(call, 0).dtype, T, { product = weight_gradient_workspace(lstm_weight<T>(call, s), s); });
   return steps > product ? steps : product;

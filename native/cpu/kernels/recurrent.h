@@ -2,8 +2,8 @@
 // with the part's columns of the weight, which a thread keeps in its L2 for the whole sequence, and one pass over the
 // gates. A step begins when all parts of the one before are done; each thread takes its own parts first, then those
 // that nobody took, so that a late thread holds up nobody. A cell (lstm.cpp, gru.cpp, rnn.cpp) is the arithmetic of
-// some units of one row of one step. Small problems are cut into rows of the batch instead, which need not wait for
-// each other.
+// some units of one row of one step. Batches with rows enough for all threads, and small problems, are cut into rows
+// instead, which need not wait for each other.
 //
 // Bits: an element is one chain of multiply-adds however units and rows are cut.
 //
@@ -20,7 +20,7 @@
 namespace gp::GP_ISA {
 namespace {
 
-constexpr int64_t kFewRows = 8, kManyRows = 96;  // of a group, cut by rows or by units
+constexpr int64_t kFewRows = 8, kRows = 16, kManyRows = 96;  // of a group: of little to do, cut by rows, cut by units
 constexpr int64_t kMostParts = 8, kPartMacs = 64 * 1024;
 
 struct Sequence {
@@ -105,11 +105,13 @@ struct Lines {
 };
 
 // How a sequence is cut: groups of rows, one after the other where there are several parts, side by side where there is
-// one. A part is a number of whole strips of the panel.
+// one. A part is a number of whole strips of the panel. Groups side by side need not wait for each other, so they are
+// preferred where there are enough for all threads.
 struct Cut {
   int64_t hidden, strip, strips, parts, groups, rows;
 
-  Cut(const Sequence &s, int64_t gates, size_t wide) : hidden(s.hidden) {
+  // `few`: rows of a group that is not cut by units, or 0 to cut by units if there is enough to do.
+  Cut(const Sequence &s, int64_t gates, size_t wide, int64_t few) : hidden(s.hidden) {
     strips = panel_strips(s.hidden, wide);
     strip = strips == 0 ? 1 : panel_size(1, s.hidden, wide) / strips;
     groups = (s.batch + kManyRows - 1) / kManyRows;
@@ -117,11 +119,14 @@ struct Cut {
     const int64_t most = strips < kMostParts ? strips : kMostParts;
     parts = rows * gates * s.hidden * s.hidden / kPartMacs;
     if (parts > most) parts = most;
-    if (parts > 1) return;
+    if (parts > 1 && few == 0) return;
     parts = 1;
-    rows = s.batch < kFewRows ? s.batch : kFewRows;
-    groups = rows == 0 ? 0 : (s.batch + rows - 1) / rows;
+    if (few == 0) few = kFewRows;
+    groups = (s.batch + few - 1) / few;
+    rows = groups == 0 ? 0 : (s.batch + groups - 1) / groups;
   }
+  Cut(const Sequence &s, int64_t gates, size_t wide)
+      : Cut(s, gates, wide, s.batch > kFewRows * (2 * thread_count() - 1) ? kRows : 0) {}
   Units units(int64_t part) const {
     const int64_t j0 = part * strips / parts * strip, j1 = (part + 1) * strips / parts * strip;
     return {j0 < hidden ? j0 : hidden, j1 < hidden ? j1 : hidden};
@@ -153,6 +158,24 @@ GP_FN Scratch backward_scratch(const Sequence &s, const Cut &cut, int64_t gates,
   return {panel_size(gates * s.hidden, s.hidden, wide), counters_of(cut, s.steps + 1, wide),
           cut.rows *
               ((1 + extra) * Sequence::pad(s.hidden) + 2 * Sequence::pad(gates * s.hidden) + cut.parts * cut.width())};
+}
+
+// Bytes of scratch: however it is cut, since the number of threads may change before the call runs.
+template <class F>
+GP_FN size_t most_scratch(const Sequence &s, int64_t gates, size_t wide, F scratch) {
+  int64_t most = 0;
+  for (const int64_t few : {int64_t{0}, kRows}) {
+    const Cut cut(s, gates, wide, few);
+    const int64_t size = scratch(cut).total(cut);
+    most = size > most ? size : most;
+  }
+  return wide * static_cast<size_t>(most);
+}
+GP_FN size_t forward_bytes(const Sequence &s, int64_t gates, int extra, size_t wide) {
+  return most_scratch(s, gates, wide, [&](const Cut &cut) { return forward_scratch(s, cut, gates, extra, wide); });
+}
+GP_FN size_t backward_bytes(const Sequence &s, int64_t gates, int extra, size_t wide) {
+  return most_scratch(s, gates, wide, [&](const Cut &cut) { return backward_scratch(s, cut, gates, extra, wide); });
 }
 
 // `gates` panels one after the other: gate g is rows [g n, (g + 1) n) of the weight turned around; or, with gates 1,

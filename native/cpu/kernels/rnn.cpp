@@ -75,8 +75,7 @@ Sequence forward_sequence(const gp_call *call) { return sequence_of(call, out(ca
 size_t rnn_workspace(const gp_call *call) {
   const Sequence s = forward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const Cut cut(s, 1, wide);
-  return wide * static_cast<size_t>(forward_scratch(s, cut, 1, 0, wide).total(cut));
+  return forward_bytes(s, 1, 0, wide);
 }
 
 int32_t rnn(gp_context *, const gp_kernel *, const gp_call *call) {
@@ -108,8 +107,7 @@ WeightGradient rnn_weight(const gp_call *call, const Sequence &s) {
 size_t rnn_backward_workspace(const gp_call *call) {
   const Sequence s = backward_sequence(call);
   const size_t wide = in(call, 0).dtype == GP_F64 ? 8 : 4;
-  const Cut cut(s, 1, wide);
-  const size_t steps = wide * static_cast<size_t>(backward_scratch(s, cut, 1, 0, wide).total(cut));
+  const size_t steps = backward_bytes(s, 1, 0, wide);
   size_t product = 0;
   GP_FLOATS(in(call, 0).dtype, T, { product = weight_gradient_workspace(rnn_weight<T>(call, s), s); });
   return steps > product ? steps : product;
