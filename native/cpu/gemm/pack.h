@@ -149,7 +149,11 @@ GP_INLINE void pack_pairs_across(uint32_t *dst, int width, const uint16_t *src, 
 #pragma GCC unroll 16
       for (int i = 0; i < 16; i++) {
         r[i] = VF{};
-        if (i < count - i0) r[i] = (VF)_mm512_maskz_loadu_epi16(m, src + (i0 + i) * i_stride + 2 * p);
+        if (i < count - i0) {
+          const uint16_t *at = src + (i0 + i) * i_stride + 2 * p;
+          r[i] = (VF)_mm512_maskz_loadu_epi16(m, at);
+          __builtin_prefetch(at + width * i_stride, 0, 2);  // the next strip's
+        }
       }
       transpose_lanes<16>(r);
 #pragma GCC unroll 16

@@ -143,11 +143,13 @@ GP_INLINE GemmArgs turn(const GemmArgs &g) {
   return t;
 }
 
-// A · B with few rows: B passes through once, block by block, and meets a block of A that is read where it stands and
-// fits into L2.
+// Few rows: half as deep, a packed block of A stands in L2 while B passes through.
+GP_INLINE bool few_rows(const GemmArgs &g) { return g.m > 64 && g.m <= kStandingRows && is_large(g); }
+
+// The same without packing: B passes through once, and A is read where it stands.
 template <class P>
 GP_INLINE bool stands(const GemmArgs &g) {
-  return P::kInPlace && g.a.col == 1 && g.b.col == 1 && g.m > 64 && g.m <= kStandingRows && is_large(g);
+  return P::kInPlace && g.a.col == 1 && g.b.col == 1 && few_rows(g);
 }
 
 // g: as the caller gave it, or turned.
@@ -165,7 +167,8 @@ Plan make_plan(const GemmArgs &g, bool turned) {
             g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
             (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
   const bool standing = !turned && stands<P>(g);
-  p.depth = block_depth<P>(g.k, turned || standing ? P::kDepth / 2 : P::kDepth);
+  const bool shallow = turned || standing || (!P::kInPlace && few_rows(g));
+  p.depth = block_depth<P>(g.k, shallow ? P::kDepth / 2 : P::kDepth);
   p.chunks = max64(1, ceil_div(g.k, kChunk));
   const int64_t chunk = min64(g.k, kChunk);
   p.large = turned || is_large(g);
