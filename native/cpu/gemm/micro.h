@@ -18,10 +18,10 @@ struct MicroJob {
   int64_t cin_row;
   T *cout;
   int64_t cout_row;
-  const void *touch;  // what will be written soon after, in bytes: both ends of `rows` runs, prefetched for writing
-  int64_t touch_row, touch_last;
   const void *const *fetch;  // k / kFetchSteps addresses to prefetch on the way
   int last;                  // lanes of the last vector that exist: no load or store goes beyond
+  const void *touch;  // what will be written soon after, in bytes: both ends of `rows` runs, prefetched for writing
+  int64_t touch_row, touch_last;
 };
 
 template <class T, class Packed>

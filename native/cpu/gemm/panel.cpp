@@ -54,11 +54,11 @@ void multiply(W *c, int64_t c_row, const W *a, int64_t a_row, int64_t rows, cons
                                     c_row,
                                     out,
                                     c_row,
+                                    fetch,
+                                    static_cast<int>(columns - (vectors - 1) * N),
                                     to,
                                     c_row * static_cast<int64_t>(sizeof(W)),
-                                    columns * static_cast<int64_t>(sizeof(W)) - 1,
-                                    fetch,
-                                    static_cast<int>(columns - (vectors - 1) * N)};
+                                    columns * static_cast<int64_t>(sizeof(W)) - 1};
         const int reading = kRowsOfA | (vectors == kTileVectors ? kPackedB : kStridedB);
         if constexpr (sizeof(W) == 4) {
           kMicroF32[reading][vectors][m](&job);

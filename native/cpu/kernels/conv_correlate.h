@@ -328,7 +328,10 @@ void run_gathered(const Correlation &c, const Cut &cut, const Side<T> &side, con
                                           out,
                                           lanes,
                                           fetch,
-                                          N};
+                                          N,
+                                          out,
+                                          lanes * static_cast<int64_t>(sizeof(Sum)),
+                                          lanes * static_cast<int64_t>(sizeof(Sum)) - 1};
           if constexpr (sizeof(Sum) == 4) {
             kMicroF32[weights.reading | kPackedB][kTileVectors][rows](&job);
           } else {
