@@ -56,6 +56,7 @@ const PAGES: readonly Page[] = [
     'One call per group and step; optimizers call them. They write their operands.',
     /ops\/(?:optim_\w+|clip)\.ts$/,
   ),
+  page('ops_more', 'Ops: more', 'What stands in files of its own.', /^lib\/ops\/\w+\.ts$/),
   page(
     'autograd',
     'Autograd',
@@ -241,8 +242,12 @@ export function apiPages(root: string): ReadonlyMap<string, string> {
   }
   if (homeless.size > 0)
     throw new Error(`on no page of docs/api: ${[...homeless].join(', ')}; give the file a page in tools/docs/api.ts`);
-  for (const { name, title, intro, prefix, module, files } of PAGES) {
-    const here = entriesOf.get(module)!.filter((entry) => files.test(fileOf(entry, module)));
+  const homeOf = (entry: Entry, module: string): Page | undefined =>
+    PAGES.find((each) => each.module === module && each.files.test(fileOf(entry, module)));
+  for (const each of PAGES) {
+    const { name, title, intro, prefix, module } = each;
+    const here = entriesOf.get(module)!.filter((entry) => homeOf(entry, module) === each);
+    if (here.length === 0) continue;
     // Options stand where they are given.
     const given = new Set(here.flatMap(({ calls }) => calls.map(({ optionsType }) => optionsType)));
     const entries = here.filter((entry) => entry.kind !== 'type' || !given.has(entry.name));
