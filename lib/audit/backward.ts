@@ -3,7 +3,7 @@ import { backward } from '../autograd/backward.js';
 import { interceptRules } from '../autograd/engine.js';
 import type { Node } from '../autograd/tape.js';
 import { GradproofError } from '../errors.js';
-import type { Module } from '../nn/module.js';
+import { runningModules, type Module } from '../nn/module.js';
 import { isFloat } from '../tensor/dtype.js';
 import { showShape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -69,6 +69,12 @@ function checkRoot(root: unknown): Tensor {
   throw new GradproofError('ERR_AUDIT', `the loss must be a tensor with one element, got ${got}`, { op: 'audit' });
 }
 
+/** Whether a module runs that is no part of the audited one: a discriminator, a teacher. Its parameters are its own matter. */
+function isElsewhere(own: ReadonlySet<Module>): boolean {
+  const running = runningModules();
+  return running.length > 0 && !running.some((module) => own.has(module));
+}
+
 /** The calls that made the nodes of the tape, by sequence number. */
 export function callsByNode(trace: Trace): ReadonlyMap<number, Call> {
   const byNode = new Map<number, Call>();
@@ -84,6 +90,7 @@ export function observe(model: Module, named: Named, loss: () => unknown, repair
   const parameters = named.map(([, t]) => t);
   const leaves = new Map<Tensor, Call>();
   const known = new Set(parameters);
+  const own = new Set(model.modules());
   const { trace, result } = Trace.record(model, parameters, loss, {
     repair,
     observe: (call, given, outputs) => {
@@ -96,7 +103,7 @@ export function observe(model: Module, named: Named, loss: () => unknown, repair
         for (const id of call.outputs) lows.set(id, low ?? call);
       if (output !== undefined && output.bad > 0) odd ??= { call: low ?? call, phase: 'forward' };
       for (const t of tensorsOf(given.inputs))
-        if (t.isLeaf && t.leafRequiresGrad && !known.has(t) && !leaves.has(t)) leaves.set(t, call);
+        if (t.isLeaf && t.leafRequiresGrad && !known.has(t) && !leaves.has(t) && !isElsewhere(own)) leaves.set(t, call);
     },
   });
   const root = checkRoot(result);

@@ -5,7 +5,7 @@
 import type { Module } from '../nn/module.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { finding, type Finding } from './finding.js';
-import { readSequence, rerun, type Reading, type Sequence } from './sequence.js';
+import { readSequence, rerun, spreadAt, type Reading, type Sequence } from './sequence.js';
 
 export interface ProbeOptions {
   /** Default: where an attention call says isCausal, or the targets are the next tokens. */
@@ -80,11 +80,25 @@ function detectBlindness(
   model: Module,
   device: string,
   loss: () => Tensor,
-  { trace }: Reading,
+  { trace, attention }: Reading,
   sequence: Sequence,
 ): Finding[] {
   const { batch, time } = sequence;
-  const same = rerun(model, device, loss, sequence, (values) => values.fill(values[0]!));
+  const calls = new Map(attention.map(({ call }) => [call.id, call.op]));
+  let told = 0;
+  const same = rerun(
+    model,
+    device,
+    loss,
+    sequence,
+    (values) => values.fill(values[0]!),
+    (id, inputs, attrs) => {
+      const op = calls.get(id);
+      if (op !== undefined) told = Math.max(told, spreadAt(op, inputs, attrs) ?? 0);
+    },
+  );
+  // rotary or relative positions stand in the scores alone, and equal values hide them
+  if (told > BLIND) return [];
   if (same === undefined || time < 2) return [];
   const width = same.length / (batch * time);
   let spread = 0;

@@ -164,6 +164,7 @@ export function rerun(
   loss: () => Tensor,
   sequence: Sequence,
   change: (values: Float64Array, width: number) => void,
+  watch?: (id: string, inputs: Given['inputs'], attrs: Given['attrs']) => void,
 ): Float32Array | Float64Array | undefined {
   let logits: Float32Array | Float64Array | undefined;
   const changed = (t: Tensor): Tensor => {
@@ -172,6 +173,7 @@ export function rerun(
     return rebuilt(t, values);
   };
   const before = ({ id }: Site, inputs: Given['inputs'], attrs: Given['attrs']): Given | undefined => {
+    watch?.(id, inputs, attrs);
     if (id === sequence.rows && inputs[0] instanceof Tensor) logits = valuesOf(inputs[0]);
     if (sequence.tokens.includes(id)) {
       return { attrs, inputs: inputs.map((slot, i) => (i === 0 && slot instanceof Tensor ? changed(slot) : slot)) };
@@ -189,6 +191,17 @@ export function rerun(
 function rebuilt(t: Tensor, values: Float64Array): Tensor {
   const made = fromHost(values, 'f64', t.storage.device);
   return cast(reshape(made, t.shape), t.dtype);
+}
+
+/** How far the scores of one attention call differ along its keys; undefined for another call. */
+export function spreadAt(op: string, inputs: Given['inputs'], attrs: Given['attrs']): number | undefined {
+  const [first, second, , mask] = inputs;
+  if (!(first instanceof Tensor)) return undefined;
+  if (op === 'softmax') return spreadOfScores(first).spread;
+  if (op !== 'scaled_dot_product_attention' || !(second instanceof Tensor)) return undefined;
+  const { spread, size } = spreadOfProducts(first, second, attrs['isCausal'] === true);
+  const bias = mask instanceof Tensor && isFloat(mask.dtype) ? spreadOfScores(mask).spread : 0;
+  return Math.max(bias, size === 0 ? 0 : spread / size);
 }
 
 /** max − min of q · k over the keys that a query sees, the largest over a sample of queries; and the largest |q| |k|. */
