@@ -82,8 +82,9 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
       vanishing: options.vanishing ?? 1e-6,
       exploding: options.exploding ?? 1e6,
     });
-    // a cut that explains every parameter explains the loss too
-    const vacuous: Finding[] = seen.hasHistory || flow.cuts.length > 0 ? [] : [constantLoss()];
+    // a cut that explains the parameters explains the loss too
+    const vacuous: Finding[] =
+      seen.hasHistory || paths.some(({ kind }) => kind === 'severed') ? [] : [constantLoss(named)];
     const training =
       options.steps === undefined || options.steps === 0 || !seen.hasHistory
         ? []
@@ -106,8 +107,12 @@ export function audit<M extends Module>(model: M, loss: (model: M) => Tensor, op
   });
 }
 
-function constantLoss(): Finding {
-  const message = 'vacuous: the loss has no gradient history at all: it is a constant to every parameter';
+function constantLoss(named: readonly (readonly [string, Tensor])[]): Finding {
+  const frozen = named.length > 0 && named.every(([, t]) => !t.requiresGrad);
+  const why = frozen
+    ? 'every parameter is frozen (requiresGrad is false). Thaw what should be trained: model.requiresGrad_(true)'
+    : 'it is a constant to every parameter. Is it computed from the model, outside of noGrad?';
+  const message = `vacuous: the loss has no gradient history at all: ${why}`;
   return { kind: 'vacuous', op: undefined, at: undefined, id: undefined, parameters: [], message };
 }
 

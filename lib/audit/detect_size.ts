@@ -329,7 +329,14 @@ export function detectUntied(
         throw new GradproofError('ERR_ARGUMENT', `there is no parameter '${name}'`, { op: 'audit' });
     }
     if (stateNames.get(a) !== stateNames.get(b))
-      found.push(finding('untied', undefined, [a, b], 'declared tied, but they are two tensors'));
+      found.push(
+        finding(
+          'untied',
+          undefined,
+          [a, b],
+          'declared tied, but they are two tensors. Assign one to the other: head.weight = embedding.weight',
+        ),
+      );
   }
   const wide = named.filter(([, t]) => t.ndim >= 2);
   const starts = wide.map(([, t]) => firstOf(t, 256));
@@ -338,7 +345,14 @@ export function detectUntied(
       const [b, other] = wide[j]!;
       if (!sameShape(t.shape, other.shape) || t.dtype !== other.dtype) continue;
       if (starts[i]!.some((value, k) => value !== starts[j]![k]) || !sameValues(valuesOf(t), valuesOf(other))) continue;
-      found.push(finding('untied', undefined, [a, b], 'they hold the same values in two tensors: a copy, not a tie'));
+      found.push(
+        finding(
+          'untied',
+          undefined,
+          [a, b],
+          'they hold the same values in two tensors: a copy, not a tie, and training takes them apart. Assign one to the other if they are to be one',
+        ),
+      );
     }
   });
   return found;

@@ -84,7 +84,7 @@ export function detectTraining<M extends Module>(
     });
     const found: Finding[] = [];
     if (stuck.length > 0) {
-      const why = `after ${steps} steps it moved (relative to its norm) by ${amounts.join(', ')}: less than a tenth of what the learning rate promises`;
+      const why = `after ${steps} steps it moved (relative to its norm) by ${amounts.join(', ')}: less than a tenth of what the learning rate promises. Does the optimizer hold it, at a learning rate above 0?`;
       found.push(finding('stuck', undefined, stuck, why));
     }
     if (moving.length > 0) {

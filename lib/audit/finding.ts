@@ -21,6 +21,9 @@ export const KINDS = {
   leak: 'a causal model whose output depends on later inputs',
   'position-blind': 'the output does not depend on where a token stands',
   'content-blind': 'attention that does not depend on what it reads',
+  mixed: 'a sample whose output depends on the other samples of its batch',
+  'not-logits': 'probabilities where the loss expects logits',
+  'wrong-axis': 'attention weights that do not add up to 1 over the keys',
 } as const;
 
 export type FindingKind = keyof typeof KINDS;

@@ -188,6 +188,31 @@ export function rerun(
   return logits;
 }
 
+/** What every call gave in a run, changed or not. */
+export function outputsOf(
+  model: Module,
+  device: string,
+  loss: () => Tensor,
+  sequence: Sequence,
+  change: (values: Float64Array, width: number) => void,
+): ReadonlyMap<string, Float32Array | Float64Array> {
+  const seen = new Map<string, Float32Array | Float64Array>();
+  const watch = (): Tensor =>
+    withHooks(
+      model,
+      {
+        after: ({ id }, _given, outputs) => {
+          const first = tensorsOf(outputs)[0];
+          if (first !== undefined && isFloat(first.dtype)) seen.set(id, valuesOf(first));
+          return undefined;
+        },
+      },
+      loss,
+    );
+  rerun(model, device, watch, sequence, change);
+  return seen;
+}
+
 function rebuilt(t: Tensor, values: Float64Array): Tensor {
   const made = fromHost(values, 'f64', t.storage.device);
   return cast(reshape(made, t.shape), t.dtype);

@@ -13,6 +13,7 @@ import { withGrad } from '../autograd/modes.js';
 import type { Given } from '../audit/gateway.js';
 import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
 import { Tensor } from '../tensor/tensor.js';
+import { accountOf } from './accounts.js';
 import type { Injection } from './inject.js';
 import type { Mutant } from './mutants.js';
 
@@ -23,6 +24,21 @@ const PLACES: Readonly<Record<string, { readonly lr: number; readonly skip: numb
   adam_step: { lr: 6, skip: 8, steps: 5 },
   sgd_step: { lr: 4, skip: 6, steps: 3 },
   rmsprop_step: { lr: 6, skip: 8, steps: 5 },
+  adagrad_step: { lr: 4, skip: 6, steps: 3 },
+  adadelta_step: { lr: 5, skip: 7, steps: 4 },
+  adamax_step: { lr: 5, skip: 7, steps: 4 },
+  nadam_step: { lr: 6, skip: 8, steps: 5 },
+  radam_step: { lr: 5, skip: 7, steps: 4 },
+  lion_step: { lr: 4, skip: 6, steps: 3 },
+};
+
+/** One setting of an optimizer that is not the one it was given, and shows within three steps. */
+const WRONG: Readonly<Record<string, readonly [name: string, value: number]>> = {
+  adagrad_step: ['lrDecay', 0.5],
+  adadelta_step: ['rho', 0.5],
+  adamax_step: ['beta2', 0.9],
+  nadam_step: ['beta2', 0.9],
+  radam_step: ['beta1', 0.5],
 };
 
 function changed(given: Given, at: number, make: (slot: Given['inputs'][number]) => Given['inputs'][number]): Given {
@@ -66,6 +82,16 @@ export function optimizerFaults(ops: readonly string[]): Mutant[] {
         fault('wrong alpha', 'alpha is 0.9', ({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, alpha: 0.9 } })),
       );
     }
+    const wrong = WRONG[op];
+    if (wrong !== undefined) {
+      const [name, value] = wrong;
+      list.push(
+        fault(`wrong ${name}`, `${name} is ${value}`, ({ inputs, attrs }) => ({
+          inputs,
+          attrs: { ...attrs, [name]: value },
+        })),
+      );
+    }
     return list;
   });
 }
@@ -96,6 +122,17 @@ function account(
   };
   const decay = number('weightDecay');
   const sign = hyper['maximize'] === true ? -1 : 1;
+  const own = accountOf(opt);
+  if (own !== undefined) {
+    const decoupled = own.decoupled || hyper['decoupled'] === true;
+    for (let i = 0; i < p.length; i++) {
+      const start = decoupled ? p[i]! * (1 - lr * decay) : p[i]!;
+      const e = { p: start, g: sign * g[i]! + (decoupled ? 0 : decay * p[i]!), m: state.m[i]!, v: state.v[i]! };
+      own.step(e, { lr, t, hyper: number });
+      [p[i], state.m[i], state.v[i]] = [e.p, e.m, e.v];
+    }
+    return;
+  }
   for (let i = 0; i < p.length; i++) {
     let d = sign * g[i]!;
     if (opt instanceof SGD) {
@@ -130,7 +167,14 @@ function account(
 /** Whether an account of this optimizer exists. */
 export function isAccountable(opt: Optimizer): boolean {
   const plain = opt.groups.every(({ hyper }) => hyper['amsgrad'] !== true && hyper['centered'] !== true);
-  return plain && (opt instanceof SGD || opt instanceof RMSprop || opt instanceof Adam || opt instanceof AdamW);
+  return (
+    plain &&
+    (accountOf(opt) !== undefined ||
+      opt instanceof SGD ||
+      opt instanceof RMSprop ||
+      opt instanceof Adam ||
+      opt instanceof AdamW)
+  );
 }
 
 /** The update is elementwise: of a larger parameter this many elements, its first, stand for all. */

@@ -15,6 +15,7 @@ import { tensorLike } from './faults.js';
 import { Fault } from './inject.js';
 import { generate, type Mutant, type MutantKind } from './mutants.js';
 import { gradientDeviation, relative, Rows, scaleOf, tell, type Obligation, type Result } from './obligations.js';
+import { accountOf } from './accounts.js';
 import { deviationOfSteps, isAccountable } from './optimizer.js';
 import type { MutantReport } from './report.js';
 import { collectTerms, type Term } from './dropped.js';
@@ -308,6 +309,8 @@ function updateOps(make: (parameters: Named) => Optimizer, named: Named): string
   const opt = make(named);
   if (opt instanceof SGD) return ['sgd_step'];
   if (opt instanceof RMSprop) return ['rmsprop_step'];
+  const own = accountOf(opt);
+  if (own !== undefined) return [own.op];
   return opt instanceof Adam || opt instanceof AdamW ? ['adam_step'] : [];
 }
 

@@ -53,7 +53,7 @@ describe('gradproof audit', () => {
         { status: 'red', data: { findings: [{ kind: 'severed', op: 'detach', parameters: ['a.weight', 'a.bias'] }] } },
       ],
     });
-    expect(place.read('report.junit')).toMatch(/<testsuite name="audit net\.mts" tests="17" failures="1"/);
+    expect(place.read('report.junit')).toMatch(/<testsuite name="audit net\.mts" tests="20" failures="1"/);
     expect(place.read('report.github')).toMatch(/^::error file=net\.mts,line=9,col=\d+,title=gradproof severed::/);
     const sarif: unknown = JSON.parse(place.read('report.sarif'));
     expect(sarif).toMatchObject({

@@ -5,12 +5,16 @@ import { prove } from '../../lib/mutate/index.js';
 import { HEALTHY } from '../audit/healthy.js';
 
 describe('a proof holds for', () => {
-  it.each(Object.entries(HEALTHY))('%s', (_name, { make, options }) => {
-    gp.manualSeed(4);
-    const proof = prove(make(), (m) => m.forward(), { ...options, budget: 40 });
-    expect([...proof.baseline]).toEqual([]);
-    expect(proof.survivors.map(({ id }) => id)).toEqual([]);
-  });
+  it.each(Object.entries(HEALTHY))(
+    '%s',
+    (_name, { make, options }) => {
+      gp.manualSeed(4);
+      const proof = prove(make(), (m) => m.forward(), { ...options, budget: 40 });
+      expect([...proof.baseline]).toEqual([]);
+      expect(proof.survivors.map(({ id }) => id)).toEqual([]);
+    },
+    120_000,
+  );
 
   it('a straight-through estimator only where it says so, and names the line', () => {
     const made = HEALTHY['a straight-through estimator'];

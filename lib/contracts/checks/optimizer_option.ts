@@ -1,7 +1,19 @@
 /** `optimizer: { adamw: { lr: 0.005 } }` as a function that makes it. */
 import { shown } from '../../errors.js';
 import { GradproofError, closest } from '../../errors.js';
-import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../../optim/index.js';
+import {
+  Adadelta,
+  Adagrad,
+  Adam,
+  Adamax,
+  AdamW,
+  Lion,
+  NAdam,
+  RAdam,
+  RMSprop,
+  SGD,
+  type Optimizer,
+} from '../../optim/index.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
 type Make = (parameters: readonly (readonly [string, Tensor])[]) => Optimizer;
@@ -14,6 +26,12 @@ const KINDS: Readonly<
   adamw: (parameters, options) => new AdamW(parameters, options),
   sgd: (parameters, options) => new SGD(parameters, options),
   rmsprop: (parameters, options) => new RMSprop(parameters, options),
+  adagrad: (parameters, options) => new Adagrad(parameters, options),
+  adadelta: (parameters, options) => new Adadelta(parameters, options),
+  adamax: (parameters, options) => new Adamax(parameters, options),
+  nadam: (parameters, options) => new NAdam(parameters, options),
+  radam: (parameters, options) => new RAdam(parameters, options),
+  lion: (parameters, options) => new Lion(parameters, options),
 };
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
