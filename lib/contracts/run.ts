@@ -49,7 +49,12 @@ export async function runContract(file: string, options: RunOptions): Promise<Ou
   const { contract, problems } = readContract(text, resolve(file));
   if (contract === undefined)
     return outcome(title, 'schema', [{ id: 'schema', problems, mutants: 0 }], undefined, seconds());
-  const missing = missingDevice(contract.device);
+  let missing: string | undefined;
+  try {
+    missing = missingDevice(contract.device);
+  } catch (error) {
+    return couldNotRun('check', title, error, seconds());
+  }
   if (missing !== undefined) {
     if (!options.require.includes(contract.device.split(':')[0] ?? ''))
       return notRun(title, contract, missing, seconds());
@@ -68,7 +73,8 @@ function missingDevice(device: string): string | undefined {
     state.device = openDevice(device).name;
     return undefined;
   } catch (error) {
-    if (isError(error)) return error.message;
+    // a device that is not there is 'not run'; an addon that is not there is nobody's excuse
+    if (isError(error) && error.code !== 'ERR_ADDON') return error.message;
     throw error;
   }
 }

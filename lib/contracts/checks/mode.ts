@@ -1,4 +1,5 @@
 /** Training and evaluation mode: switching changes no number of the model, dropout is applied in one and not in the other. */
+import { dispatch } from '../../ops/gateway/dispatch.js';
 import { withHooks, type Hooks } from '../../audit/gateway.js';
 import { valuesOf } from '../../audit/measure.js';
 import { preserving } from '../../audit/preserve.js';
@@ -19,6 +20,7 @@ interface Site {
   readonly at: string | undefined;
   /** What is wrong with what came out, or undefined. */
   readonly wrong: string | undefined;
+  readonly fused?: boolean | undefined;
 }
 
 function rate(p: unknown): number {
@@ -44,6 +46,13 @@ function wrongWith(x: Tensor, y: Tensor, p: number): string | undefined {
   return Math.abs(share - p) <= deviation ? undefined : `${dropped} of ${possible} elements are 0, with p = ${p}`;
 }
 
+/** Drops its weights on its way, and keeps none of them. */
+const FUSED = 'scaled_dot_product_attention';
+
+function sameValues(a: Float32Array | Float64Array, b: Float32Array | Float64Array): boolean {
+  return a.every((value, i) => Object.is(value, b[i]));
+}
+
 /** One forward pass in the mode that the model is in; what its dropouts did. */
 function pass(
   { module, loss, session }: Context,
@@ -55,6 +64,17 @@ function pass(
       const [x] = inputs;
       if (op.name === 'dropout' && x instanceof Tensor && y instanceof Tensor)
         sites.push({ id, at: undefined, wrong: wrongWith(x, y, rate(attrs['p'])) });
+      else if (op.name === FUSED && y instanceof Tensor && rate(attrs['p']) > 0) {
+        // it must give something else than without
+        const [still] = dispatch(op, inputs, { ...attrs, p: 0 }, undefined);
+        const same = still instanceof Tensor && sameValues(valuesOf(still), valuesOf(y));
+        sites.push({
+          id,
+          at: undefined,
+          fused: true,
+          wrong: same ? `it drops nothing, with p = ${rate(attrs['p'])}` : undefined,
+        });
+      }
       return undefined;
     },
   };
@@ -79,20 +99,31 @@ function fault(name: string, id: string, says: string, injections: Mutant['injec
 function mutants(context: Context): Mutant[] {
   const { module, session } = context;
   const { sites } = preserving(module, session.named, () => inMode(module, true, () => pass(context, undefined)));
-  const atSites = sites.flatMap(({ id }) => [
-    fault('off:', id, `${id} drops nothing while training`, [
-      { site: id, after: ([, ...rest], { inputs }) => (inputs[0] === undefined ? undefined : [inputs[0], ...rest]) },
-    ]),
-    fault('unscaled:', id, `${id} does not scale what it keeps`, [
-      {
-        site: id,
-        after: ([y, ...rest], { attrs }) =>
-          y instanceof Tensor
-            ? [mul(y, constant(1 - rate(attrs['p']), y.dtype, y.storage.device)), ...rest]
-            : undefined,
-      },
-    ]),
-  ]);
+  const atSites = sites.flatMap(({ id, fused }) =>
+    fused === true
+      ? [
+          fault('off:', id, `${id} drops nothing while training`, [
+            { site: id, before: ({ inputs, attrs }) => ({ inputs, attrs: { ...attrs, p: 0 } }) },
+          ]),
+        ]
+      : [
+          fault('off:', id, `${id} drops nothing while training`, [
+            {
+              site: id,
+              after: ([, ...rest], { inputs }) => (inputs[0] === undefined ? undefined : [inputs[0], ...rest]),
+            },
+          ]),
+          fault('unscaled:', id, `${id} does not scale what it keeps`, [
+            {
+              site: id,
+              after: ([y, ...rest], { attrs }) =>
+                y instanceof Tensor
+                  ? [mul(y, constant(1 - rate(attrs['p']), y.dtype, y.storage.device)), ...rest]
+                  : undefined,
+            },
+          ]),
+        ],
+  );
   const staying = droppers(module).map(([name]) =>
     fault(STAYS, name, `'${name}' goes on dropping in evaluation mode`, []),
   );
