@@ -2,7 +2,7 @@
  * Files and folders that are either wholly old or wholly new: written beside the target, synced, then renamed over it.
  * Whatever interrupts the writing (a full disk, a kill) leaves the target as it was.
  */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { GradproofError, isError, shown } from '../errors.js';
@@ -94,9 +94,34 @@ export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array |
   } catch (error) {
     // Its own trouble (a part of the path is a file) must not hide what went wrong.
     await rm(temporary, { force: true }).catch(() => undefined);
-    throw fileError(error, 'write', path, existsSync(path) ? 'The file that was there is unchanged.' : undefined);
+    throw fileError(error, 'write', path, unchanged(path));
   }
   await syncFolder(dirname(path));
+}
+
+const unchanged = (path: string): string | undefined =>
+  existsSync(path) ? 'The file that was there is unchanged.' : undefined;
+
+/** {@link writeFileAtomic} of one text, for what must not wait. */
+export function writeTextAtomicSync(path: string, text: string): void {
+  const temporary = temporaryName(path);
+  try {
+    const file = openSync(temporary, 'wx');
+    try {
+      writeFileSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    try {
+      rmSync(temporary, { force: true });
+    } catch {
+      // what went wrong before is what to tell
+    }
+    throw fileError(error, 'write', path, unchanged(path));
+  }
 }
 
 /** The name under which the old folder waits while the new one takes its place. */

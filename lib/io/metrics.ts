@@ -1,9 +1,9 @@
 /** A growing file of JSON lines, one object a line: readable while it grows, and after any interruption. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GradproofError, shown } from '../errors.js';
 import { checkOptions, needFunction, needText } from '../ops/options.js';
-import { fileError } from './atomic.js';
+import { fileError, writeTextAtomicSync } from './atomic.js';
 
 export type Metrics = Readonly<Record<string, number | string | boolean | null>>;
 
@@ -18,6 +18,15 @@ function encode(metrics: Metrics): string {
   );
 }
 
+/** Takes away what follows the last line feed: half a line, of a full disk or a kill, that the next one would run into. */
+function cutHalfLine(path: string): void {
+  // A pipe or a device has no lines to look at, and may have no end.
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return;
+  const bytes = readFileSync(path);
+  const end = bytes.lastIndexOf(10) + 1;
+  if (end < bytes.length) truncateSync(path, end);
+}
+
 /** Appends one JSON object per line; what was written stays readable when the process dies. */
 export class MetricsFile {
   readonly path: string;
@@ -30,6 +39,7 @@ export class MetricsFile {
     try {
       mkdirSync(dirname(path), { recursive: true });
       if (options.fresh === true) writeFileSync(path, '');
+      else cutHalfLine(path);
     } catch (error) {
       throw fileError(error, 'write', path);
     }
@@ -43,6 +53,11 @@ export class MetricsFile {
     try {
       appendFileSync(this.path, `${encode(metrics)}\n`);
     } catch (error) {
+      try {
+        cutHalfLine(this.path);
+      } catch {
+        // the line that could not be written is what to tell
+      }
       throw fileError(error, 'write', this.path);
     }
   }
@@ -51,11 +66,7 @@ export class MetricsFile {
   trim(keep: (metrics: Metrics) => boolean): Metrics[] {
     needFunction('MetricsFile.trim', 'keep', keep);
     const kept = readMetrics(this.path).filter(keep);
-    try {
-      writeFileSync(this.path, kept.map((line) => `${encode(line)}\n`).join(''));
-    } catch (error) {
-      throw fileError(error, 'write', this.path);
-    }
+    writeTextAtomicSync(this.path, kept.map((line) => `${encode(line)}\n`).join(''));
     return kept;
   }
 }

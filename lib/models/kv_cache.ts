@@ -1,5 +1,6 @@
 /** Keys and values of the tokens already seen, so that a new token costs one row of every product. */
 import { GradproofError } from '../errors.js';
+import { checkOptions } from '../ops/options.js';
 import { noGrad } from '../autograd/modes.js';
 import { arange, zeros } from '../ops/create.js';
 import type { DType } from '../tensor/dtype.js';
@@ -30,7 +31,9 @@ export class KVCache {
   readonly #layers: readonly Layer[];
   #length = 0;
 
-  constructor({ layers, batch, heads, capacity, width, dtype, device }: KVCacheShape) {
+  constructor(shape: KVCacheShape) {
+    checkOptions('KVCache', shape, ['layers', 'batch', 'heads', 'capacity', 'width', 'dtype', 'device']);
+    const { layers, batch, heads, capacity, width, dtype, device } = shape;
     this.capacity = capacity;
     const make = (): Tensor => zeros([batch, heads, capacity, width], { dtype, device });
     this.#layers = Array.from({ length: layers }, () => ({ keys: make(), values: make() }));

@@ -2,7 +2,7 @@
 import { GradproofError, shown } from '../errors.js';
 import { conv1d, conv2d, convTranspose1d, convTranspose2d } from '../ops/conv2d.js';
 import { padWith, type PaddingMode } from '../ops/interpolate.js';
-import { checkOptions, needFlags } from '../ops/options.js';
+import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { pad } from '../ops/pad.js';
 import type { Tensor } from '../tensor/tensor.js';
 import * as init from './init.js';
@@ -63,6 +63,7 @@ export function checkPair(op: string, name: string, pair: Pair, least = 1): void
 
 /** f over a batch; one sample without its batch axis goes as a batch of one. */
 export function batched(x: Tensor, rank: number, f: (x: Tensor) => Tensor): Tensor {
+  needTensors('forward', { x });
   return x.shape.length === rank - 1 ? f(x.unsqueeze(0)).squeeze(0) : f(x);
 }
 

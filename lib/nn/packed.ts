@@ -1,11 +1,11 @@
 /** Sequences of different lengths: padded, and packed step by step without the padding, as torch.nn.utils.rnn has them. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { stack } from '../ops/arrange.js';
 import { full } from '../ops/create.js';
 import { indexSelect } from '../ops/index_select.js';
 import { cat } from '../ops/join.js';
 import { tensor } from '../ops/methods.js';
-import { checkOptions } from '../ops/options.js';
+import { checkOptions, needTensors } from '../ops/options.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 
 /** Rows by time step: first those of step 0 of all sequences (the longest first), then those of step 1, … */
@@ -18,6 +18,10 @@ export class PackedSequence {
   readonly sortedIndices: readonly number[] | null;
 
   constructor(data: Tensor, batchSizes: readonly number[], sortedIndices: readonly number[] | null = null) {
+    needTensors('PackedSequence', { data });
+    const sizes: unknown = batchSizes;
+    if (!Array.isArray(sizes) || !sizes.every((size) => Number.isInteger(size)))
+      throw bad(`batchSizes must be a list of integers, got ${shown(sizes)}`);
     const total = batchSizes.reduce((sum, size) => sum + size, 0);
     if (batchSizes.length === 0 || data.shape[0] !== total)
       throw bad(`batchSizes must add up to the rows of data, got ${String(total)} and ${String(data.shape[0])}`);
@@ -76,6 +80,7 @@ export function packPaddedSequence(
   lengths: Tensor | readonly number[],
   options: PackOptions = {},
 ): PackedSequence {
+  needTensors('packPaddedSequence', { x });
   checkOptions('packPaddedSequence', options, ['batchFirst', 'enforceSorted']);
   const { batchFirst = false, enforceSorted = true } = options;
   if (x.ndim < 2) throw bad(`x must be [T, B, …], got ${String(x.ndim)} axes`);
@@ -110,6 +115,8 @@ export function padPackedSequence(
   packed: PackedSequence,
   options: PadOptions = {},
 ): { readonly output: Tensor; readonly lengths: readonly number[] } {
+  const given: unknown = packed;
+  if (!(given instanceof PackedSequence)) throw bad(`expected a PackedSequence, got ${shown(given)}`);
   checkOptions('padPackedSequence', options, ['batchFirst', 'paddingValue', 'totalLength']);
   const { batchFirst = false, paddingValue = 0, totalLength = packed.batchSizes.length } = options;
   if (!Number.isInteger(totalLength) || totalLength < packed.batchSizes.length)
@@ -148,6 +155,9 @@ export function padded(
 
 /** Sequences [Tᵢ, …] as one batch [max T, B, …], filled up behind their ends. */
 export function padSequence(sequences: readonly Tensor[], options: Omit<PadOptions, 'totalLength'> = {}): Tensor {
+  const given: unknown = sequences;
+  if (!Array.isArray(given)) throw bad(`sequences must be a list of tensors, got ${shown(given)}`);
+  given.forEach((x: unknown, i) => needTensors('padSequence', { [`sequences[${String(i)}]`]: x }));
   checkOptions('padSequence', options, ['batchFirst', 'paddingValue']);
   const { batchFirst = false, paddingValue = 0 } = options;
   if (sequences.length === 0) throw bad('there is no sequence to pad');

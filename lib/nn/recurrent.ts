@@ -1,5 +1,5 @@
 /** Recurrent layers over sequences, with the parameters, shapes and defaults of torch.nn.RNN, LSTM and GRU. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { where } from '../ops/compare.js';
 import { arange, zeros } from '../ops/create.js';
 import { stack } from '../ops/arrange.js';
@@ -95,6 +95,9 @@ abstract class Recurrent extends Module {
 
   protected constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions, blocks: number, op: string) {
     super();
+    const given: unknown = options;
+    if (typeof given !== 'object' || given === null)
+      throw new GradproofError('ERR_ARGUMENT', `options must be an object, got ${shown(given)}`, { op });
     if ('projSize' in options && options.projSize !== undefined && options.projSize !== 0) {
       throw new GradproofError('ERR_VALUE', 'projections (projSize) are not supported', {
         op,

@@ -246,6 +246,7 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
 /** Every element `repeats` times in a row along `dim` (of the flattened tensor without one); one count per element, too. */
 export function repeatInterleave(x: Tensor, repeats: number | Tensor, dim?: number): Tensor {
   needTensors('repeatInterleave', { x });
+  if (typeof repeats !== 'number') needTensors('repeatInterleave', { repeats });
   if (dim === undefined) return repeatInterleave(reshape(x, [x.numel]), repeats, 0);
   const axis = normalizeAxis(dim, x.shape.length, 'repeatInterleave');
   const size = x.shape[axis] ?? 1;

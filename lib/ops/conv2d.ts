@@ -326,6 +326,7 @@ function foldGeometry(op: string, kernel: number | readonly [number, number], op
 
 /** The windows of x [N, C, H, W] as columns: [N, C · KH · KW, windows]. */
 export function unfold(x: Tensor, kernel: number | readonly [number, number], options: FoldOptions = {}): Tensor {
+  needTensors('unfold', { x });
   const w = foldGeometry('unfold', kernel, options);
   if (x.shape.length !== 4)
     throw new GradproofError('ERR_SHAPE', `x must be [N, C, H, W], got ${showShape(x.shape)}`, { op: 'unfold' });

@@ -24,15 +24,18 @@ function like(op: string, x: Tensor, options: CreateOptions): CreateOptions {
 
 /** As {@link empty}, with the shape, dtype and device of `x`. */
 export function emptyLike(x: Tensor, options: CreateOptions = {}): Tensor {
-  return zeros(x.shape, like('emptyLike', x, options));
+  const all = like('emptyLike', x, options);
+  return zeros(x.shape, all);
 }
 /** `value` everywhere, with the shape, dtype and device of `x`. */
 export function fullLike(x: Tensor, value: number, options: CreateOptions = {}): Tensor {
-  return full(x.shape, value, like('fullLike', x, options));
+  const all = like('fullLike', x, options);
+  return full(x.shape, value, all);
 }
 /** Uniform random numbers in [0, 1) with the shape, dtype and device of `x`. */
 export function randLike(x: Tensor, options: CreateOptions = {}): Tensor {
-  return rand(x.shape, like('randLike', x, options));
+  const all = like('randLike', x, options);
+  return rand(x.shape, all);
 }
 /** Normal random numbers with the shape, dtype and device of `x`. */
 export function randnLike(x: Tensor, options: CreateOptions = {}): Tensor {

@@ -6,7 +6,7 @@ import { zeros } from './create.js';
 import { embedding } from './embedding.js';
 import { indexAdd } from './index_select.js';
 import { tensor } from './methods.js';
-import { checkOptions } from './options.js';
+import { checkOptions, needTensors } from './options.js';
 import { where } from './compare.js';
 
 export interface EmbeddingBagOptions {
@@ -45,6 +45,7 @@ function bagsOf(offsets: readonly number[], count: number): BigInt64Array {
 
 /** Ids [B, L], or a list with `offsets`, and a table [rows, width] → [B, width]. An empty bag gives 0. */
 export function embeddingBag(indices: Tensor, weight: Tensor, options: EmbeddingBagOptions = {}): Tensor {
+  needTensors('embeddingBag', { indices, weight });
   checkOptions('embeddingBag', options, NAMES);
   const { mode = 'mean', offsets, perSampleWeights, paddingIdx, scaleGradByFreq, sparse } = options;
   if (indices.ndim !== (offsets === undefined ? 2 : 1))

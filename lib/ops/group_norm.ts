@@ -8,7 +8,7 @@ import { batchNorm, checkChannels, perChannel, trackStatistics } from './batch_n
 import { zeros } from './create.js';
 import { defineOp, like, type Meta } from './gateway/define.js';
 import { checkEps, wantedMeta, Wants } from './layer_norm.js';
-import { checkOptions } from './options.js';
+import { checkOptions, needTensors } from './options.js';
 import { wideOf } from './reduction.js';
 
 /** [N, groups, elements of a group] */
@@ -146,6 +146,7 @@ export function instanceNorm(x: Tensor, options: InstanceNormOptions = {}): Tens
   const op = 'instance_norm';
   checkOptions(op, options, ['weight', 'bias', 'runningMean', 'runningVar', 'useInputStats', 'momentum', 'eps']);
   const { weight, bias, runningMean, runningVar, useInputStats = true, momentum = 0.1, eps = 1e-5 } = options;
+  needTensors(op, { x });
   checkChannels(op, x, {});
   if (!useInputStats) return batchNorm(x, { weight, bias, runningMean, runningVar, eps });
   const count = numel(x.shape.slice(2));

@@ -183,6 +183,7 @@ export function indexPut(
 
 /** ERR_DTYPE unless the mask is bool. */
 export function checkMask(op: string, mask: Tensor): void {
+  needTensors(op, { mask });
   if (mask.dtype === 'bool') return;
   throw new GradproofError('ERR_DTYPE', `the mask must be bool, got ${mask.dtype}`, {
     op,

@@ -223,6 +223,10 @@ const methods = {
   },
   squeeze(this: Tensor, dim?: number | readonly number[]): Tensor {
     const dims = typeof dim === 'number' ? [dim] : dim;
+    if (dims !== undefined && !Array.isArray(dims))
+      throw new GradproofError('ERR_AXIS', `dim must be an axis or a list of axes, got ${shown(dim)}`, {
+        op: 'squeeze',
+      });
     const axes = dims?.map((axis) => normalizeAxis(axis, this.shape.length, 'squeeze'));
     return reshape(
       this,

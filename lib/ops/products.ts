@@ -1,5 +1,5 @@
 /** Products over named or listed axes: einsum, tensordot, kron, baddbmm. All of them end in one matmul per pair. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { normalizeAxis, numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { bmm, diagonal } from './arrange.js';
@@ -140,6 +140,11 @@ export function tensordot(
 ): Tensor {
   needTensors('tensordot', { a, b });
   const [ra, rb] = [a.shape.length, b.shape.length];
+  const given: unknown = dims;
+  if (typeof given !== 'number' && !(Array.isArray(given) && given.length === 2 && given.every(Array.isArray)))
+    throw new GradproofError('ERR_ARGUMENT', `dims must be a number or two lists of axes, got ${shown(given)}`, {
+      op: 'tensordot',
+    });
   if (typeof dims === 'number' && (!Number.isInteger(dims) || dims < 0 || dims > Math.min(ra, rb)))
     throw new GradproofError('ERR_VALUE', `dims must be between 0 and the number of axes, got ${String(dims)}`, {
       op: 'tensordot',

@@ -1,5 +1,5 @@
 /** Order statistics and other reductions, composed: medians, quantiles, counts, distances, comparisons of whole tensors. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { isFloat } from '../tensor/dtype.js';
 import { normalizeAxis, sameShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -42,6 +42,9 @@ function ranked(op: string, x: Tensor, dim: number, keepdim: boolean, at: (size:
 export function kthvalue(x: Tensor, k: number, dim = -1, options: Keep = {}): Picked {
   needTensors('kthvalue', { x });
   checkOptions('kthvalue', options, ['keepdim']);
+  const given: unknown = k;
+  if (typeof given !== 'number')
+    throw new GradproofError('ERR_ARGUMENT', `k must be a number, got ${shown(given)}`, { op: 'kthvalue' });
   return ranked('kthvalue', x, dim, options.keepdim ?? false, () => k - 1);
 }
 
@@ -89,6 +92,7 @@ export function quantile(
   needTensors('quantile', { x });
   checkOptions('quantile', options, ['dim', 'keepdim', 'interpolation']);
   if (typeof q !== 'number') {
+    needTensors('quantile', { q });
     if (q.shape.length === 0) return quantile(x, q.item(), dim, more);
     return stackAll([...q.cast('f64').data('f64')].map((one) => quantile(x, one, dim, more)));
   }

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
-import { fileError } from '../io/atomic.js';
+import { fileError, writeTextAtomicSync } from '../io/atomic.js';
 import { encodeNpyHeader, parseNpy } from '../io/npy.js';
 import { tensorFromBytes } from '../io/bytes.js';
 import { needText } from '../ops/options.js';
@@ -87,7 +87,8 @@ export function jsonLinesSink(file: string): Sink {
       lines.push(JSON.stringify({ order, phase, path, call, ...about }));
     },
     end(scale) {
-      write(file, [[...lines, JSON.stringify({ format: FORMAT, version: 1, scale })].join('\n'), '\n']);
+      const last = JSON.stringify({ format: FORMAT, version: 1, scale });
+      writeTextAtomicSync(file, `${[...lines, last].join('\n')}\n`);
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Acceptance cases 24 to 30, 35, 40, 46 and 81: gradients with numbers, computed in f64 with NumPy or pinned by PyTorch. */
+/** Acceptance cases 24 to 31, 35, 40, 46 and 81: gradients with numbers, computed in f64 with NumPy or pinned by PyTorch. */
 import * as gp from 'gradproof';
 import { interceptRules, models, tensor, type Tensor } from 'gradproof';
 import { describe, expect, it } from 'vitest';
@@ -59,6 +59,21 @@ describe.each([
     near(x!.grad, want.dx, tolerance);
     near(weight!.grad, want.dgamma, tolerance);
     near(bias!.grad, want.dbeta, tolerance);
+  });
+
+  // The case gives six digits; weight and bias are those of case 27.
+  it('batch norm in training with weight and bias (case 31)', () => {
+    const x = leaf(filled([5, 4], (r, f) => 0.5 + 0.4 * f - 0.3 * r + 0.05 * f * r, dtype));
+    const weight = leaf(filled([4], (i) => 1 + 0.2 * i, dtype));
+    const bias = leaf(filled([4], (i) => -0.1 + 0.15 * i, dtype));
+    const by = filled([5, 4], (b, j) => 0.3 + 0.17 * j + 0.23 * b - 0.07 * b * j, dtype);
+    const loss = gp.batchNorm(x, { weight, bias, training: true, eps: 1e-5 }).mul(by).sum();
+    loss.backward();
+    near(loss, [-1.976039], Math.max(tolerance, 1e-6));
+    near(weight.grad, [-1.6263, -1.131326, -0.636356, -0.141406], Math.max(tolerance, 1e-6));
+    near(bias.grad, [3.8, 3.95, 4.1, 4.25], Math.max(tolerance, 1e-6));
+    // A batch norm passes nothing of a constant, and nothing along x̂.
+    near(x.grad?.sum(0), [0, 0, 0, 0], Math.max(tolerance, 1e-6));
   });
 
   it('RMS norm with weight (case 30)', () => {

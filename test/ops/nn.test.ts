@@ -120,7 +120,7 @@ describe('worked cases', () => {
     expect(() => gp.crossEntropy(gp.ones([3, 4]), ids)).toThrow(/7/);
   });
 
-  it('l1_loss: −1/n, 0, 1/n; the sum −1, 0, 1', () => {
+  it('l1_loss: −1/n, 0, 1/n; the sum −1, 0, 1 (case 39)', () => {
     const target = gp.tensor([2, 2, 2]);
     for (const [reduction, expected] of [['mean', [-1 / 3, 0, 1 / 3]] as const, ['sum', [-1, 0, 1]] as const]) {
       const x = leaf(gp.tensor([1, 2, 3]));
@@ -129,7 +129,7 @@ describe('worked cases', () => {
     }
   });
 
-  it('mse_loss and binary_cross_entropy: 2(p − t)/N and (p − t)/(p(1 − p)N); finite at p = 0 and p = 1', () => {
+  it('mse_loss and binary_cross_entropy: 2(p − t)/N and (p − t)/(p(1 − p)N); finite at p = 0 and p = 1 (case 42)', () => {
     const p = [0.5, 0.8, 0.2, 0.9];
     const t = [1, 1, 0, 0];
     const target = gp.tensor(t);
@@ -152,7 +152,7 @@ describe('worked cases', () => {
     for (const g of edge.grad!.toArray(1)) expect(Number.isFinite(g)).toBe(true);
   });
 
-  it('cross_entropy through a linear layer: the closed form', () => {
+  it('cross_entropy through a linear layer: the closed form (case 41)', () => {
     const weight = leaf(gp.tensor([[0.1, 0.2], [0.3, 0.4]])); // prettier-ignore
     const bias = leaf(gp.tensor([0, 0]));
     const loss = gp.crossEntropy(gp.linear(gp.tensor([[1, 1]]), weight, { bias }), gp.tensor([0], { dtype: 'i64' }));
@@ -189,7 +189,7 @@ describe('worked cases', () => {
     expect(Math.abs(Math.abs(x.toArray(1)[d.indexOf(most)]!) - 2.7)).toBeLessThan(0.02);
   });
 
-  it('rope turns (1, 2) by one radian, leaves position 0 alone, depends on theta, and its backward turns back', () => {
+  it('rope turns (1, 2) by one radian, leaves position 0 alone, depends on theta, and its backward turns back (case 89)', () => {
     const { cos, sin } = gp.ropeTables(8, 2);
     const x = leaf(filled([8, 2], (_, j) => j + 1, 'f32'));
     const y = gp.rope(x, cos, sin);
