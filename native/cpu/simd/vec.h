@@ -50,6 +50,20 @@ struct IntOf<8> {
   using type = int64_t;
 };
 
+// Integers wrap, as in PyTorch: they are added and multiplied without sign, where C++ defines it.
+template <class S>
+struct WrapOf {
+  using type = S;
+};
+template <>
+struct WrapOf<int32_t> {
+  using type = uint32_t;
+};
+template <>
+struct WrapOf<int64_t> {
+  using type = uint64_t;
+};
+
 // All bits of a lane are set or none is.
 template <class Lane, int N>
 struct Mask {
@@ -68,6 +82,7 @@ struct Vec {
   using M = Mask<typename IntOf<sizeof(S)>::type, N>;
   static constexpr int lanes = N;
   typedef S Raw __attribute__((vector_size(sizeof(S) * N)));
+  typedef typename WrapOf<S>::type Wrap __attribute__((vector_size(sizeof(S) * N)));
   Raw v;
 
   Vec() = default;
@@ -75,11 +90,11 @@ struct Vec {
   GP_FN explicit Vec(Raw r, int) : v(r) {}
   static GP_FN Vec of(Raw r) { return Vec(r, 0); }
 
-  GP_FN friend Vec operator+(Vec a, Vec b) { return of(a.v + b.v); }
-  GP_FN friend Vec operator-(Vec a, Vec b) { return of(a.v - b.v); }
-  GP_FN friend Vec operator*(Vec a, Vec b) { return of(a.v * b.v); }
+  GP_FN friend Vec operator+(Vec a, Vec b) { return of((Raw)((Wrap)a.v + (Wrap)b.v)); }
+  GP_FN friend Vec operator-(Vec a, Vec b) { return of((Raw)((Wrap)a.v - (Wrap)b.v)); }
+  GP_FN friend Vec operator*(Vec a, Vec b) { return of((Raw)((Wrap)a.v * (Wrap)b.v)); }
   GP_FN friend Vec operator/(Vec a, Vec b) { return of(a.v / b.v); }
-  GP_FN friend Vec operator-(Vec a) { return of(-a.v); }
+  GP_FN friend Vec operator-(Vec a) { return of((Raw)(-(Wrap)a.v)); }
   GP_FN friend Vec operator&(Vec a, Vec b) { return of(a.v & b.v); }
   GP_FN friend Vec operator|(Vec a, Vec b) { return of(a.v | b.v); }
   GP_FN friend Vec operator^(Vec a, Vec b) { return of(a.v ^ b.v); }
