@@ -379,11 +379,9 @@ GP_INLINE size_t plan_size(const Plan &plan, int threads) {
 
 template <class P>
 int32_t product(const GemmArgs &given, void *workspace, size_t size) {
-  if constexpr (P::kInPlace) {
-    if (is_thin<P>(given)) {
-      thin_product(given, operands<P>(given, 0).finish);
-      return GP_OK;
-    }
+  if (is_thin<P>(given)) {
+    thin_product<P>(given, operands<P>(given, 0).finish);
+    return GP_OK;
   }
   const bool turned = turns<P>(given);
   const GemmArgs g = turned ? turn(given) : given;

@@ -1,6 +1,6 @@
 // C = A · Bᵀ with a few rows, as generating text one token at a time asks for it: B (the weight) is read once, so
-// memory is the limit. Blocks of B are transposed in registers on the way; nothing is packed, and every element is the
-// same ascending-k chain as everywhere else.
+// memory is the limit. Blocks of B are transposed in registers on the way and never packed; half types are widened or
+// paired on the way too, and every element is the same ascending-k chain as everywhere else.
 #pragma once
 #include "plan.h"
 
@@ -12,67 +12,129 @@ constexpr int64_t kThinColumns = 128;  // per tile
 
 template <class P>
 GP_INLINE bool is_thin(const GemmArgs &g) {
-  return P::kInPlace && g.batch_ndim == 0 && g.b.row == 1 && g.m <= kThinRows && g.k <= kChunk &&
-         g.n * g.k >= 16 * 1024;
+  return g.batch_ndim == 0 && g.b.row == 1 && g.m <= kThinRows && g.k <= kChunk && g.n * g.k >= 16 * 1024;
 }
 
-// sums[row * kThinColumns + column] of columns j0 … j1.
-template <int M, class T>
-void thin_sums(const GemmArgs &g, const T *a, const T *b, int64_t j0, int64_t j1, T *sums) {
-  using V = typename Vec<T>::V;
-  constexpr int N = Vec<T>::N;
+// What differs between element types: a unit is one element along k, for pairs two.
+template <class T, class Sum>
+struct ThinUnit {
+  using Packed = Sum;
+  static constexpr int64_t kElements = 1;
+  static GP_INLINE typename Vec<Sum>::V load_units(const T *p, int64_t elements) {
+    if constexpr (sizeof(T) == sizeof(Sum)) {
+      return elements >= Vec<Sum>::N ? load(p) : loadn(p, static_cast<int>(elements));
+    } else {
+      return loadn(p, clamp_lanes(elements, Vec<Sum>::N));
+    }
+  }
+  static GP_INLINE typename Vec<Sum>::V step(typename Vec<Sum>::V sum, const Sum *a, typename Vec<Sum>::V b) {
+    return fma(broadcast(a), b, sum);
+  }
+};
+
+#if defined(__AVX512F__)
+struct ThinPair {
+  using Packed = uint32_t;
+  static constexpr int64_t kElements = 2;
+  static GP_INLINE VF load_units(const bf16 *p, int64_t elements) {
+    const __mmask32 m = elements >= 32 ? 0xffffffffu : (1u << elements) - 1u;
+    return (VF)_mm512_maskz_loadu_epi16(m, p);
+  }
+  // In assembly: an intrinsic could not be inlined where the compiler does not assume the instruction.
+  static GP_INLINE VF step(VF sum, const uint32_t *a, VF b) {
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_epi32(static_cast<int>(*a))), "v"(b));
+    return sum;
+  }
+};
+template <class P>
+struct ThinOf {
+  using Unit = ThinUnit<typename P::Type, typename P::Sum>;
+};
+template <>
+struct ThinOf<Pairs> {
+  using Unit = ThinPair;
+};
+#else
+template <class P>
+struct ThinOf {
+  using Unit = ThinUnit<typename P::Type, typename P::Sum>;
+};
+#endif
+
+// sums[row * kThinColumns + column] of columns j0 … j1; unit u of A's row m stands at a[m * a_row + u * a_unit].
+template <int M, class P>
+void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int64_t a_row, int64_t a_unit,
+               const typename P::Type *b, int64_t j0, int64_t j1, typename P::Sum *sums) {
+  using Unit = typename ThinOf<P>::Unit;
+  using V = typename Vec<typename P::Sum>::V;
+  constexpr int N = Vec<typename P::Sum>::N;
+  constexpr int64_t E = Unit::kElements;
+  const int64_t units = ceil_div(g.k, E);
   for (int64_t j = j0; j < j1; j += N) {
     const int rows = clamp_lanes(j1 - j, N);
     V acc[M];
     for (int m = 0; m < M; m++) acc[m] = V{};
-    for (int64_t k = 0; k < g.k; k += N) {
-      const int lanes = clamp_lanes(g.k - k, N);
-      const T *p = b + j * g.b.col + k;
+    for (int64_t u = 0; u < units; u += N) {
+      const int lanes = clamp_lanes(units - u, N);
+      const int64_t left = g.k - u * E;
+      const typename P::Type *p = b + j * g.b.col + u * E;
       V r[N];
-      if (rows == N && lanes == N) {
+      if (rows == N && left >= N * E) {
         // The next rows, a block ahead: sixteen short streams at once are more than the processor follows by itself.
 #pragma GCC unroll 16
         for (int i = 0; i < N; i++) __builtin_prefetch(p + (N + i) * g.b.col, 0, 2);
 #pragma GCC unroll 16
-        for (int i = 0; i < N; i++) r[i] = load(p + i * g.b.col);
+        for (int i = 0; i < N; i++) r[i] = Unit::load_units(p + i * g.b.col, N * E);
       } else {
-        for (int i = 0; i < N; i++) r[i] = i < rows ? loadn(p + i * g.b.col, lanes) : V{};
+        for (int i = 0; i < N; i++) r[i] = i < rows ? Unit::load_units(p + i * g.b.col, left) : V{};
       }
       transpose_lanes<N>(r);
-      const T *x = a + k * g.a.col;
+      const auto *x = a + u * a_unit;
       if (lanes == N) {
 #pragma GCC unroll 16
         for (int i = 0; i < N; i++) {
 #pragma GCC unroll 4
-          for (int m = 0; m < M; m++) acc[m] = fma(broadcast(x + m * g.a.row + i * g.a.col), r[i], acc[m]);
+          for (int m = 0; m < M; m++) acc[m] = Unit::step(acc[m], x + m * a_row + i * a_unit, r[i]);
         }
       } else {
         for (int i = 0; i < lanes; i++)
-          for (int m = 0; m < M; m++) acc[m] = fma(broadcast(x + m * g.a.row + i * g.a.col), r[i], acc[m]);
+          for (int m = 0; m < M; m++) acc[m] = Unit::step(acc[m], x + m * a_row + i * a_unit, r[i]);
       }
     }
     for (int m = 0; m < M; m++) store(sums + m * kThinColumns + (j - j0), acc[m]);
   }
 }
 
-template <class T>
-void thin_product(const GemmArgs &g, const Finish<T, T> &finish) {
+template <class P>
+void thin_product(const GemmArgs &g, const Finish<typename P::Type, typename P::Sum> &finish) {
+  using T = typename P::Type;
+  using Packed = typename ThinOf<P>::Unit::Packed;
   const T *a = static_cast<const T *>(g.a.data), *b = static_cast<const T *>(g.b.data);
   auto tile = [&](int64_t index, int) {
-    alignas(64) T sums[kThinRows * kThinColumns];
+    alignas(64) typename P::Sum sums[kThinRows * kThinColumns];
+    alignas(64) Packed packed[P::kInPlace ? 1 : kThinRows * kChunk];
+    const Packed *x = packed;
+    int64_t row = 1, unit = g.m;
+    if constexpr (P::kInPlace) {
+      x = a;
+      row = g.a.row;
+      unit = g.a.col;
+    } else {
+      P::pack(packed, static_cast<int>(g.m), a, g.a.row, g.a.col, g.k, static_cast<int>(g.m));
+    }
     const int64_t j0 = index * kThinColumns, j1 = min64(g.n, j0 + kThinColumns);
     switch (g.m) {
       case 1:
-        thin_sums<1>(g, a, b, j0, j1, sums);
+        thin_sums<1, P>(g, x, row, unit, b, j0, j1, sums);
         break;
       case 2:
-        thin_sums<2>(g, a, b, j0, j1, sums);
+        thin_sums<2, P>(g, x, row, unit, b, j0, j1, sums);
         break;
       case 3:
-        thin_sums<3>(g, a, b, j0, j1, sums);
+        thin_sums<3, P>(g, x, row, unit, b, j0, j1, sums);
         break;
       default:
-        thin_sums<4>(g, a, b, j0, j1, sums);
+        thin_sums<4, P>(g, x, row, unit, b, j0, j1, sums);
     }
     finish_tile(finish, sums, kThinColumns, static_cast<int>(g.m), static_cast<int>(j1 - j0), 0, j0);
   };
