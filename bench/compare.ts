@@ -4,13 +4,13 @@
  * Runs ours and a twin in turn, round by round in one run, and prints the ratio of the medians. Modes of the rivals: eager
  * and compile (PyTorch, the Python of --python), jit (JAX, the Python of --jax).
  */
+import { spread, stepsFor, timed } from '../lib/bench/index.js';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as gp from '../lib/index.js';
-import { prepare, stepsFor, timed, type Mode } from './harness.js';
-import { spread } from './statistics.js';
+import { prepare, type Mode } from './harness.js';
 import { workloads } from './workloads.js';
 
 const { values } = parseArgs({

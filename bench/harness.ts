@@ -42,19 +42,3 @@ export function prepare(name: string, mode: Mode, precision: Precision): Prepare
     },
   };
 }
-
-/** Milliseconds of `count` single steps. */
-export function timed(step: () => void, count: number): number[] {
-  const times: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const start = performance.now();
-    step();
-    times.push(performance.now() - start);
-  }
-  return times;
-}
-
-/** Steps that take about `ms` in all, from a first estimate. */
-export function stepsFor(estimateMs: number, ms: number): number {
-  return Math.max(3, Math.min(5000, Math.round(ms / Math.max(estimateMs, 1e-3))));
-}

@@ -2,9 +2,9 @@
  * What an op call costs beside its kernel: tiny tensors, so that nothing but the calls is timed. Microseconds per call
  * (per backward node where a row says so), garbage collections included.
  */
+import { spread, type Spread } from '../lib/bench/index.js';
 import * as gp from '../lib/index.js';
 import { nn, optim, type Tensor } from '../lib/index.js';
-import { spread, type Spread } from './statistics.js';
 
 interface Case {
   /** Op calls (or nodes) in one round. */

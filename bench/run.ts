@@ -1,11 +1,11 @@
 /** Times our own steps, single op calls or matrix products; `npm run bench -- --help` says how. */
 import { parseArgs } from 'node:util';
+import { peakFlops, spread, stepsFor, timed } from '../lib/bench/index.js';
 import * as gp from '../lib/index.js';
 import { gemmRate, gemmShapes, type GemmType } from './gemm.js';
-import { prepare, stepsFor, timed, type Mode, type Precision } from './harness.js';
+import { prepare, type Mode, type Precision } from './harness.js';
 import { overhead, overheads } from './overhead.js';
 import { profile } from './profile.js';
-import { spread } from './statistics.js';
 import { workloads } from './workloads.js';
 
 const HELP = `npm run bench -- [options]
@@ -42,7 +42,7 @@ if (values.help) {
   console.log(HELP);
   process.exit(0);
 }
-gp.setNumThreads(Number(values.threads ?? '2'));
+gp.setNumThreads(Number((values.threads ?? '2').split(',')[0]));
 const rows: Record<string, string | number>[] = [];
 const isGemmType = (word: string): word is GemmType => word === 'f32' || word === 'f64' || word === 'bf16';
 const only = values.only === '' ? [] : values.only.split(',');
@@ -74,14 +74,17 @@ for (const workload of values.overhead || values.gemm ? [] : values.what.split('
   for (const mode of values.mode.split(',').filter(isMode)) {
     for (const dtype of values.dtype.split(',').filter(isPrecision)) {
       const step = prepare(workload, mode, dtype);
+      const before = peakFlops('f32');
       const [warm = 1] = timed(step.run, 4).slice(-1);
       timed(step.run, stepsFor(warm, 300));
       const { median, low, high, count } = spread(timed(step.run, stepsFor(warm, 1000 * Number(values.seconds))));
-      const name = { workload, mode, dtype };
+      // Where two virtual processors share a core, all threads together reach half of it: such a row is not comparable.
+      const peakGflops = Math.min(before, peakFlops('f32')) / 1e9;
+      const name = { workload, mode, dtype, peakGflops };
       rows.push({ ...name, medianMs: median, lowMs: low, highMs: high, steps: count, threads: gp.getNumThreads() });
       if (!values.json)
         console.log(
-          `${workload.padEnd(3)} ${mode.padEnd(9)} ${dtype.padEnd(4)} ${median.toFixed(3).padStart(10)} ms  [${low.toFixed(3)} – ${high.toFixed(3)}]  ${String(count)} steps`,
+          `${workload.padEnd(3)} ${mode.padEnd(9)} ${dtype.padEnd(4)} ${median.toFixed(3).padStart(10)} ms  [${low.toFixed(3)} – ${high.toFixed(3)}]  ${String(count)} steps, peak ${peakGflops.toFixed(0)} GFLOP/s`,
         );
       if (values.profile && mode === 'captured' && step.program !== undefined)
         console.log(profile(step.program, () => timed(step.run, stepsFor(warm, 1000 * Number(values.seconds)))));
