@@ -223,7 +223,8 @@ const methods = {
   },
   squeeze(this: Tensor, dim?: number | readonly number[]): Tensor {
     const dims = typeof dim === 'number' ? [dim] : dim;
-    if (dims !== undefined && !Array.isArray(dims))
+    const given: unknown = dims;
+    if (given !== undefined && !Array.isArray(given))
       throw new GradproofError('ERR_AXIS', `dim must be an axis or a list of axes, got ${shown(dim)}`, {
         op: 'squeeze',
       });
