@@ -16,7 +16,15 @@ writeTable();
 const kernelFiles = [...sources.isa, ...(sources.isa_base ?? [])];
 kernelFiles.push(...sources.kernels.map((word) => `native/cpu/kernels/${word}.cpp`));
 const kernel = [...flags.all, ...flags.arm64.base, '-DGP_ISA=base', '-Ibuild/generated'];
-const core = ['-std=c++20', '-O1', '-Ibuild/generated', ...packages, '-DNAPI_VERSION=8', '-DNAPI_CPP_EXCEPTIONS', '-DGP_VERSION="arm64"'];
+const core = [
+  '-std=c++20',
+  '-O1',
+  '-Ibuild/generated',
+  ...packages,
+  '-DNAPI_VERSION=8',
+  '-DNAPI_CPP_EXCEPTIONS',
+  '-DGP_VERSION="arm64"',
+];
 const jobs = [
   ...kernelFiles.map((file) => [file, kernel]),
   ...[...sources.cpu, ...sources.core].map((file) => [file, core]),
