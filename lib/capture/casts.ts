@@ -5,7 +5,7 @@
 import { KernelFlag } from '../native/addon.js';
 import { isContiguous, numel } from '../tensor/shape.js';
 import { listOf, type Instruction, type Operand } from './record.js';
-import { mapOperands, noted, type Draft } from './rewrite.js';
+import { mapOperands, noted, type Draft } from './draft.js';
 
 const GRADIENTS = 1;
 

@@ -6,7 +6,7 @@ import { KernelFlag, type KernelRow } from '../native/addon.js';
 import { contiguousStrides, numel } from '../tensor/shape.js';
 import { acceptsStrides } from '../ops/gateway/launch.js';
 import { listOf, type Instruction, type Operand } from './record.js';
-import { mapOperands, noted, type Draft } from './rewrite.js';
+import { mapOperands, noted, type Draft } from './draft.js';
 
 /** One axis of the old layout and its stride in the new one. */
 interface Axis {

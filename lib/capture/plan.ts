@@ -7,7 +7,8 @@ import type { Storage } from '../tensor/storage.js';
 import type { Device } from '../native/runtime.js';
 import { sameShape } from '../tensor/shape.js';
 import { listOf, operands, type Instruction, type Operand, type Place, type Recording } from './record.js';
-import { noted, rewrite } from './rewrite.js';
+import { noted } from './draft.js';
+import { rewrite } from './rewrite.js';
 
 export type SlotKind = 'arena' | 'external' | 'output';
 
