@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { addon, openDevice } from '../lib/native/runtime.js';
+import { getNumThreads } from '../lib/native/threads.js';
 
 const root = resolve(import.meta.dirname, '..');
 const folder = join(root, 'bench/results');
@@ -145,7 +146,7 @@ function main(files: readonly string[]): void {
     machine: {
       processor: cpus()[0]?.model.trim() ?? 'unknown',
       isa: addon().about().isa,
-      threads: `${String(addon().threads())} threads`,
+      threads: `${String(getNumThreads())} threads`,
       node: `Node ${process.versions.node}`,
     },
     own: merged(old?.own ?? [], rows.filter(isOwn), (row) => `${row.workload} ${dtypeOf(row)} ${row.mode}`),

@@ -2,6 +2,7 @@
 import { GradproofError } from '../errors.js';
 import { Code, PROGRAM_VERSION } from '../native/addon.js';
 import { addon, openDevice } from '../native/runtime.js';
+import { getNumThreads } from '../native/threads.js';
 import { zeros } from '../ops/create.js';
 import { copy_ } from '../ops/memory.js';
 import { timed } from './timing.js';
@@ -42,7 +43,7 @@ export function runBare(id: number, externals: Float64Array): void {
 /** Floating-point operations per second of multiply-adds on registers, all threads together: the best of short runs. */
 export function peakFlops(type: PeakType): number {
   const kernel = kernelId('multiply_add_peak'); // opens the device
-  const threads = addon().threads();
+  const threads = getNumThreads();
   const rounds = 200_000;
   const handle = addon().allocate(0, threads * 8, undefined, true);
   const view = [1, 0, F64, 1, 0, threads, 1];

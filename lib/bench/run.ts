@@ -1,5 +1,4 @@
 /** Times pieces and holds them against what the machine can do. */
-import { addon } from '../native/runtime.js';
 import type { Program } from '../capture/program.js';
 import { peakCopy, peakFlops, type PeakType } from './machine.js';
 import { captured, type Piece } from './pieces.js';
@@ -67,8 +66,4 @@ function eager(piece: Piece, seconds: number): Spread {
   const step = piece.make();
   const [estimate = 1] = timed(step, 4).slice(-1);
   return spread(timed(step, stepsFor(estimate, 1000 * seconds)));
-}
-
-export function threads(): number {
-  return addon().threads();
 }

@@ -6,14 +6,13 @@ import {
   measure,
   measurePeaks,
   pieces,
-  threads,
   timed,
   type BenchRow,
   type Peaks,
   type Spread,
 } from '../bench/index.js';
 import { addon } from '../native/runtime.js';
-import { setNumThreads } from '../native/threads.js';
+import { getNumThreads, setNumThreads } from '../native/threads.js';
 import '../ops/index.js';
 import { manualSeed } from '../ops/gateway/generator.js';
 import { usageError } from './args.js';
@@ -30,7 +29,7 @@ function giga(perSecond: number): string {
 
 function machine({ flops, copy }: Peaks): string {
   return [
-    `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${addon().about().isa}, ${String(threads())} threads`,
+    `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${addon().about().isa}, ${String(getNumThreads())} threads`,
     `  multiply-add   f32 ${giga(flops.f32)}, f64 ${giga(flops.f64)}, bf16 ${giga(flops.bf16)} GFLOP/s`,
     `  copy           ${giga(copy)} GB/s, reads and writes`,
     '',
@@ -92,7 +91,7 @@ export const benchCommand: Command = {
       rows.push(row);
       if (!json) process.stdout.write(line(row, width));
     }
-    if (json) process.stdout.write(`${JSON.stringify({ threads: threads(), peaks, rows }, null, 2)}\n`);
+    if (json) process.stdout.write(`${JSON.stringify({ threads: getNumThreads(), peaks, rows }, null, 2)}\n`);
     const trace = args.optionalWord('trace');
     if (trace !== undefined) writeTrace(trace);
     return Promise.resolve(Exit.Held);
