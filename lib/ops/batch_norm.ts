@@ -34,6 +34,16 @@ export function perChannel(t: Tensor, x: Meta): Tensor {
   return t.reshape([1, t.shape[0]!, ...x.shape.slice(2).map(() => 1)]);
 }
 
+/** Gradients of x and of a weight and a bias per channel; empty where nobody wants one. */
+export function channelGradients(x: Meta, wants: number): Readonly<Record<'dx' | 'dweight' | 'dbias', Meta>> {
+  const parameter = like(x, { shape: [x.shape[1]!] });
+  return {
+    dx: wantedMeta(x, wants, Wants.x),
+    dweight: wantedMeta(parameter, wants, Wants.weight),
+    dbias: wantedMeta(parameter, wants, Wants.bias),
+  };
+}
+
 /** All axes but the channels'. */
 function others(x: Meta): number[] {
   return x.shape.map((_, axis) => axis).filter((axis) => axis !== 1);
@@ -48,14 +58,7 @@ export const batchNormBackward = defineOp({
   dtypes: FLOATS,
   keyed: 'x',
   receiver: false,
-  infer: ({ x }, { wants }) => {
-    const parameter = like(x, { shape: [x.shape[1]!] });
-    return {
-      dx: wantedMeta(x, wants, Wants.x),
-      dweight: wantedMeta(parameter, wants, Wants.weight),
-      dbias: wantedMeta(parameter, wants, Wants.bias),
-    };
-  },
+  infer: ({ x }, { wants }) => channelGradients(x, wants),
   reference: ({ dy, x, weight, mean, rstd }, { training, wants }) => {
     const d = dy.cast(mean.dtype);
     const hat = x.cast(mean.dtype).sub(perChannel(mean, x)).mul(perChannel(rstd, x));

@@ -4,10 +4,10 @@ import { FLOATS } from '../tensor/dtype.js';
 import { numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { integer, number } from './gateway/attrs.js';
-import { batchNorm, checkChannels, perChannel, trackStatistics } from './batch_norm.js';
+import { batchNorm, channelGradients, checkChannels, perChannel, trackStatistics } from './batch_norm.js';
 import { zeros } from './create.js';
-import { defineOp, like, type Meta } from './gateway/define.js';
-import { checkEps, wantedMeta, Wants } from './layer_norm.js';
+import { defineOp, type Meta } from './gateway/define.js';
+import { checkEps, Wants } from './layer_norm.js';
 import { checkOptions, needTensors } from './options.js';
 import { wideOf } from './reduction.js';
 
@@ -35,14 +35,7 @@ export const groupNormBackward = defineOp({
   dtypes: FLOATS,
   keyed: 'x',
   receiver: false,
-  infer: ({ x }, { wants }) => {
-    const parameter = like(x, { shape: [x.shape[1]!] });
-    return {
-      dx: wantedMeta(x, wants, Wants.x),
-      dweight: wantedMeta(parameter, wants, Wants.weight),
-      dbias: wantedMeta(parameter, wants, Wants.bias),
-    };
-  },
+  infer: ({ x }, { wants }) => channelGradients(x, wants),
   reference: ({ dy, x, weight, mean, rstd }, { groups, wants }) => {
     const rs = rstd.unsqueeze(-1);
     const d = dy.cast(mean.dtype);
