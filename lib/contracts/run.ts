@@ -35,8 +35,17 @@ interface Kept {
   readonly mutants: number;
 }
 
-/** Runs the contract in `file`. */
+/** Runs the contract in `file`, on its device. */
 export async function runContract(file: string, options: RunOptions): Promise<Outcome> {
+  const device = state.device;
+  try {
+    return await runOn(file, options);
+  } finally {
+    state.device = device;
+  }
+}
+
+async function runOn(file: string, options: RunOptions): Promise<Outcome> {
   const start = performance.now();
   const seconds = (): number => (performance.now() - start) / 1000;
   const title = relative(process.cwd(), resolve(file));

@@ -4,7 +4,9 @@ import { CHECKS, type Context, type Verdict } from '../../lib/contracts/checks/i
 import * as gp from '../../lib/index.js';
 import { nn, optim } from '../../lib/index.js';
 import { Session, type SessionOptions } from '../../lib/mutate/index.js';
+import { state } from '../../lib/ops/gateway/state.js';
 import { Made } from '../audit/made.js';
+import { fakeDevice } from '../device/fake.js';
 
 gp.manualSeed(5);
 const x = gp.randn([8, 4]);
@@ -99,5 +101,31 @@ describe('the check', () => {
     const answer = verdict('saturation', healthy, { optimizer: make });
     expect(answer.green).toBe(false);
     expect(answer.why).toMatch(/max \|Δp\| \/ lr at step 1: a\.weight/);
+  });
+
+  it('parity names the first call that another device computes otherwise', () => {
+    const check = CHECKS['parity']!;
+    const run = (id: string | undefined): Verdict => {
+      const there = gp.randn([8, 4]);
+      const module = new Made({ a: new nn.Linear(4, 4) }, (m) => m.on('a', there).tanh().sum());
+      const loss = (m: nn.Module): gp.Tensor => (m instanceof Made ? m.forward() : there);
+      const session = new Session<nn.Module>(module, loss);
+      const context = { module, loss, session, inputs: {}, declared: {}, zeros: [], with: {} };
+      return check.run(
+        context,
+        check.mutants?.(context).find((mutant) => mutant.id === id),
+      );
+    };
+    expect(() => run(undefined)).toThrow("Name it at the top of the contract, for example 'device: cuda'.");
+    state.device = fakeDevice();
+    try {
+      expect(run(undefined)).toMatchObject({ green: true, effect: 0, tolerance: 1e-4 });
+      const wrong = run('wrong:tanh#0');
+      expect(wrong.green).toBe(false);
+      expect(wrong.why).toMatch(/^tanh#0 gives another f32 \[8, 4\] on fake than on cpu: off by 5/);
+      expect(run('wrong:adam_step#0').why).toMatch(/^adam_step#0 gives another/);
+    } finally {
+      state.device = 'cpu';
+    }
   });
 });

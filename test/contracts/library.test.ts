@@ -1,13 +1,17 @@
 /** The library's own contracts hold, none of their obligations is inert, and a second run says the same. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { runContract } from '../../lib/contracts/index.js';
 import { readRecord } from '../../lib/contracts/record.js';
+import { fakeDevice } from '../device/fake.js';
 
 const folder = resolve(import.meta.dirname, '../../contracts');
 const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
 const options = { seed: 0, update: false, version: '0', require: [] };
+
+// one of them is about a second device
+beforeAll(() => void fakeDevice());
 
 describe('the contract', () => {
   it.each(files)(
@@ -31,7 +35,7 @@ describe('the contract', () => {
     });
     expect(faults.every((n) => n > 0)).toBe(true);
     // a ratchet: the number of faults that the contracts of 0.1 are held against
-    expect(faults.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(3437);
+    expect(faults.reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(3517);
   });
 
   it('names are their own', () => {

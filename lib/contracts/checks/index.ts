@@ -5,6 +5,7 @@ import { gradientFlow } from './flow.js';
 import { loading } from './loading.js';
 import { mode } from './mode.js';
 import { padding } from './padding.js';
+import { parity } from './parity.js';
 import { capture, trace } from './replay.js';
 import { saturation } from './saturation.js';
 import { determinism, trains } from './training.js';
@@ -25,4 +26,5 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   loading,
   capture,
   trace,
+  parity,
 };
