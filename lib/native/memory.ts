@@ -39,11 +39,18 @@ const FULL_FLOOR_BYTES = 4 * 1024 * 1024;
 const FULL_GROWTH = 1.08;
 const FULL_SHARE = 1 / 25;
 const FULL_CREDIT_MS = 100;
+/**
+ * One that leaves more than the one before may have met such a compile job, which holds a whole step where steps throw: it
+ * is repeated once, after that job's time.
+ */
+const COMPILE_MS = 30;
 /** Storages also cost slots and JavaScript objects; this many new ones are worth a look whatever their size. */
 const OBJECTS = 16384;
 
 let afterLast = 0;
 let afterFull = 0;
+let fullAt = 0;
+let inDoubt = false;
 let credit = FULL_CREDIT_MS;
 let creditAt = 0;
 
@@ -94,8 +101,10 @@ export function collectIfGrown(): void {
 function oldGarbage(quiet: boolean): boolean {
   const live = stats[Stat.LiveBytes]!;
   if (live > 2 * Math.max(afterFull, FULL_FLOOR_BYTES)) return true;
-  if (!quiet || live <= FULL_GROWTH * afterFull) return false;
+  if (!quiet) return false;
   const now = performance.now();
+  if (inDoubt) return now - fullAt > COMPILE_MS;
+  if (live <= FULL_GROWTH * afterFull) return false;
   credit = Math.min(FULL_CREDIT_MS, credit + FULL_SHARE * (now - creditAt));
   creditAt = now;
   return credit > 0;
@@ -105,8 +114,11 @@ function collectFull(): void {
   const start = performance.now();
   collector()();
   addon().sweep();
-  credit -= performance.now() - start;
-  afterFull = stats[Stat.LiveBytes]!;
+  fullAt = performance.now();
+  credit -= fullAt - start;
+  const live = stats[Stat.LiveBytes]!;
+  inDoubt = !inDoubt && live > FULL_GROWTH * afterFull;
+  afterFull = live;
 }
 
 /**

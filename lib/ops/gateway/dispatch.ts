@@ -329,18 +329,21 @@ function withoutGrad<T>(run: () => T): T {
   }
 }
 
+// A function of its own: V8 holds a closure while it optimises it, with the step that its tensors belong to.
+function viewed(op: OpRecord, x: Tensor, view: View): Tensor {
+  // Of nothing, no element is the first: an offset would only point outside.
+  const offset = checkCount(view.shape, op.name) === 0 ? 0 : view.offset;
+  const result = viewOf(x, view.shape, view.stride, offset);
+  state.recorder?.viewed?.(op, x, result);
+  return result;
+}
+
 function takeView(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
   const x = inputs[0];
   if (!(x instanceof Tensor) || op.view === undefined)
     throw new GradproofError('ERR_INTERNAL', 'a view op needs one tensor', { op: op.name });
   const views = op.view(x, attrs);
-  const make = (view: View): Tensor => {
-    // Of nothing, no element is the first: an offset would only point outside.
-    const result = viewOf(x, view.shape, view.stride, checkCount(view.shape, op.name) === 0 ? 0 : view.offset);
-    state.recorder?.viewed?.(op, x, result);
-    return result;
-  };
-  const outputs: Inputs = [isViewList(views) ? views.map(make) : make(views)];
+  const outputs: Inputs = [isViewList(views) ? views.map((view) => viewed(op, x, view)) : viewed(op, x, views)];
   stamp(op, outputs);
   if (state.grad && op.differentiable && x.requiresGrad) tape(op, inputs, attrs, outputs);
   state.recorder?.called?.(op, inputs, attrs, outputs);
