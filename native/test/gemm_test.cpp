@@ -353,6 +353,29 @@ void large_layouts() {
   }
 }
 
+// Many rows: B, too large for L2, is packed once and streams past what each tile holds of A (read in place, copied side
+// by side, or packed).
+template <class T>
+void streamed() {
+  const int64_t page = 4096 / static_cast<int64_t>(sizeof(T));
+  for (int way = 0; way < 4; way++) {
+    Case c;
+    c.m = 769 + way;
+    c.n = 257 + 2 * way;
+    c.k = way == 1 ? (900 / page + 1) * page : way == 3 ? 4500 : 950;
+    if (Name<T>::dtype != GP_F32 && way != Name<T>::dtype % 3) continue;  // they take a second each
+    c.a_layout = way == 2 ? 1 : 0;
+    c.b_layout = way & 1;
+    c.threads = 1 + way % 3;
+    c.bias = way == 0;
+    c.activation = way == 0 ? 2 : 0;
+    c.residual = way == 2;
+    c.accumulate = way == 3;
+    c.special = way == 2;
+    check<T>(c);
+  }
+}
+
 // A few rows against Bᵀ are not packed: the same rows as part of a larger product have the same bits, in every type.
 template <class T>
 void few_rows() {
@@ -419,9 +442,13 @@ int run_tests(int scale) {
   large_cases<f16>();
   large_cases<bf16>();
   large_layouts<float>();
+  streamed<float>();
   large_layouts<double>();
+  streamed<double>();
   large_layouts<f16>();
+  streamed<f16>();
   large_layouts<bf16>();
+  streamed<bf16>();
   few_rows<float>();
   few_rows<double>();
   few_rows<f16>();

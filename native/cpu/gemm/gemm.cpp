@@ -112,7 +112,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   const bool rows_of_a = !plan.pack_a && o.a_col == 1;
   const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
   const int64_t strips = t.strip1 - t.strip0, tile_rows = t.block.begin(t.strip1) - row0;
-  constexpr int64_t kOperand = sizeof(typename P::Type), kGroup = 8;
+  constexpr int64_t kOperand = sizeof(typename P::Type);
+  const int64_t width = plan.group * NR;
   Ahead next_a, next_b, next_c, next_strip;
   MicroJob<Sum, Packed> job;
   memset(&job, 0, sizeof job);
@@ -134,11 +135,11 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
       pack_block<P>(o, k, depth, t.j0, t.j1, own_b);
       const int64_t next_k = closing ? t.k0 : k + depth, next_j = closing ? t.next_j0 : t.j0;
       const typename P::Type *next = o.b + next_k * o.b_row + next_j * o.b_col;
-      const int64_t width = min64(t.j1 - t.j0, t.cols - next_j);
+      const int64_t columns = min64(t.j1 - t.j0, t.cols - next_j);
       if (plan.large && o.b_col == 1) {
-        next_b.aim(next, depth, width * kOperand, o.b_row * kOperand, strips * col_tiles);
+        next_b.aim(next, depth, columns * kOperand, o.b_row * kOperand, strips * col_tiles);
       } else if (plan.large && o.b_row == 1) {
-        next_b.aim(next, width, depth * kOperand, o.b_col * kOperand, strips * col_tiles);
+        next_b.aim(next, columns, depth * kOperand, o.b_col * kOperand, strips * col_tiles);
       }
     }
     if (plan.pack_a && t.packed == nullptr) pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, own_a);
@@ -158,8 +159,16 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
                  tile_rows * kOperand, f.c_row * kOperand, strips * col_tiles);
     }
     // Groups of columns of which B's panels stay in L2 while the strips pass.
-    for (int64_t group = t.j0; group < t.j1; group += kGroup * NR) {
-      const int64_t group_end = min64(t.j1, group + kGroup * NR);
+    for (int64_t group = t.j0; group < t.j1; group += width) {
+      const int64_t group_end = min64(t.j1, group + width);
+      if (plan.stream_b) {  // the next group, of this block of K or of the next one, or the first of all
+        const bool same = group_end < t.j1;
+        const int64_t next_j = same ? group_end : t.j0, next_k = same ? k : closing ? t.k0 : k + depth;
+        const int64_t next_units = P::units(min64(plan.depth, t.k1 - next_k));
+        const int64_t bytes = min64(width, t.j1 - next_j) * next_units * static_cast<int64_t>(sizeof(Packed));
+        next_b.aim(t.packed_b + plan.tile_cols * P::units(next_k - t.k0) + (next_j - t.j0) * next_units, 1, bytes, 0,
+                   strips * plan.group);
+      }
       for (int64_t s = t.strip0; s < t.strip1; s++) {
         const int64_t r = t.block.begin(s), i = t.block.first + r;
         const int rows = static_cast<int>(t.block.begin(s + 1) - r);
@@ -385,7 +394,7 @@ int32_t product(const GemmArgs &given, void *workspace, size_t size) {
   }
   const bool turned = turns<P>(given);
   const GemmArgs g = turned ? turn(given) : given;
-  const Plan plan = make_plan<P>(g, turned);
+  const Plan plan = make_plan<P>(g, turned, thread_count());
   bool serial = plan.batches * g.m * g.n * max64(g.k, 1) < kSerialMacs;
   if (!serial) serial = plan_size(plan, thread_count()) > size;
   if (plan_size(plan, 1) > size) return GP_BAD_ARGUMENT;
@@ -404,7 +413,11 @@ template <class P>
 size_t product_size(const GemmArgs &g, int threads) {
   if (is_thin<P>(g)) return 0;
   const bool turned = turns<P>(g);
-  return plan_size(make_plan<P>(turned ? turn(g) : g, turned), threads);
+  const GemmArgs t = turned ? turn(g) : g;
+  // The number of threads may be another one when the product runs.
+  const size_t few = plan_size(make_plan<P>(t, turned, 1), threads);
+  const size_t many = plan_size(make_plan<P>(t, turned, kManyThreads), threads);
+  return few > many ? few : many;
 }
 
 bool is_empty(const GemmArgs &g) {

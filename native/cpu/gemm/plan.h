@@ -19,6 +19,10 @@ constexpr int64_t kTurnedRows = 384;                // of a product that is comp
 constexpr int64_t kStandingRows = 400;              // of A, of which a block stands still in L2 while B passes, at most
 constexpr int64_t kHalfOfL2 = 512 * 1024;
 constexpr int64_t kSharedB = 1024 * 1024;  // a chunk of B up to here is packed once: every L2 holds it
+// A larger B passes by tiles of so many rows of A, so many register tiles at a time: L2 holds both.
+constexpr int64_t kStreamRows = 144, kStreamGroup = 3;
+constexpr size_t kStreamBytes = 64 * 1024 * 1024;  // of such a B, at most
+constexpr int kManyThreads = 1 << 20;
 
 GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 GP_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -98,11 +102,13 @@ struct Plan {
   bool turned;  // a and b have changed places: the tiles are Cᵀ's, and are transposed on their way out
   bool plain;   // finished sums go to C as they are: partial sums may live there
   bool pack_a, pack_b, share_b;
-  bool fetch_a;  // packed A is too large for L2: each strip is fetched while the one before it is used
+  bool stream_b;  // shared B is too large for L2: each group is fetched while the one before it is used
+  bool fetch_a;   // packed A is too large for L2: each strip is fetched while the one before it is used
   int64_t batches, depth, chunks;
   int64_t block_rows;  // rows of A at a time (large), all rows (small)
   int64_t tile_rows, tile_cols;
   int64_t row_tiles, col_tiles;  // per block
+  int64_t group;                 // register tiles side by side whose panels of B stay in L2 while the strips pass
   int64_t copy_row;              // turned: elements between copied rows of A
   // scratch, in bytes: [shared A][shared B][totals][per thread: A strips, B block, partial sums, totals]
   size_t shared_a, shared_b, totals, slot_a, slot_b, slot_sums, slot_totals, slot;
@@ -152,9 +158,21 @@ GP_INLINE bool stands(const GemmArgs &g) {
   return P::kInPlace && g.a.col == 1 && g.b.col == 1 && few_rows(g);
 }
 
+GP_INLINE int64_t stream_tiles(int64_t rows) {
+  return round_up(ceil_div(rows, round_up(kStreamRows, kTileRows)), 2);  // two threads should end together
+}
+
+// What is packed once for all is read, written beyond L2 (which reads it first) and fetched again; what a tile packs
+// for itself is only read. So with many rows it is B that is shared, if its tiles suffice for the threads.
+GP_INLINE bool streams(const GemmArgs &g, int64_t tile_rows, size_t bytes_b, int threads) {
+  constexpr int64_t kShared = 3;
+  return g.m >= 64 * kTileRows && stream_tiles(g.m) >= 2 * static_cast<int64_t>(threads) && bytes_b <= kStreamBytes &&
+         kShared * g.n + g.m < kShared * g.m + ceil_div(g.m, tile_rows) * g.n;
+}
+
 // g: as the caller gave it, or turned.
 template <class P>
-Plan make_plan(const GemmArgs &g, bool turned) {
+Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   using Sum = typename P::Sum;
   using Packed = typename P::Packed;
   constexpr int64_t NR = Vec<Sum>::N * kTileVectors;
@@ -173,6 +191,7 @@ Plan make_plan(const GemmArgs &g, bool turned) {
   const int64_t chunk = min64(g.k, kChunk);
   p.large = turned || is_large(g);
   const bool several_blocks = chunk > p.depth;
+  p.group = 8;
   if (p.large) {
     const int64_t units = P::units(chunk) + 64;
     int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
@@ -183,6 +202,14 @@ Plan make_plan(const GemmArgs &g, bool turned) {
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 64);  // few rows: B is not read often enough
     p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) &&
                            round_up(g.n, NR) * units * static_cast<int64_t>(sizeof(Packed)) <= kSharedB);
+    const size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
+    p.stream_b =
+        !turned && !standing && p.pack_b && !p.share_b && g.n >= 8 * NR && streams(g, p.tile_rows, bytes_b, threads);
+    if (p.stream_b) {
+      p.share_b = true;
+      p.group = kStreamGroup;
+      p.block_rows = g.m;
+    }
     // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
     p.pack_a = !turned && !(P::kInPlace && g.a.col == 1 && (p.share_b || g.n <= 16 * NR) &&
                             g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0);
@@ -198,6 +225,7 @@ Plan make_plan(const GemmArgs &g, bool turned) {
     if (p.share_b) {  // a tile sees all columns: what it packs of A nobody else needs
       p.tile_rows = p.block_rows >= 16 * 8 * kTileRows ? 8 * kTileRows : 4 * kTileRows;
       if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
+      if (p.stream_b) p.tile_rows = round_up(ceil_div(p.block_rows, stream_tiles(p.block_rows)), kTileRows);
       p.tile_cols = round_up(g.n, NR);
       p.shared_b = room(p.tile_cols * units, sizeof(Packed));
       if (turned && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
