@@ -24,15 +24,27 @@ function check(what: string, work: () => void): void {
   }
 }
 
-function run(file: string, args: readonly string[], cwd: string): string {
+interface Answer {
+  readonly code: number | null;
+  readonly out: string;
+  /** Both streams. */
+  readonly said: string;
+}
+
+function answer(file: string, args: readonly string[], cwd: string): Answer {
   // The user's folder knows nothing of this checkout.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(?:npm_|GRADPROOF_|NODE_)/.test(name)),
   );
   const { error, status, stdout, stderr } = spawnSync(file, args, { cwd, env, encoding: 'utf8', shell: windows });
   if (error !== undefined) throw error;
-  if (status !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${status ?? 'a signal'}\n${stdout}${stderr}`);
-  return stdout;
+  return { code: status, out: stdout, said: `${stdout}${stderr}` };
+}
+
+function run(file: string, args: readonly string[], cwd: string): string {
+  const { code, out, said } = answer(file, args, cwd);
+  if (code !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${code ?? 'a signal'}\n${said}`);
+  return out;
 }
 
 function expect(condition: boolean, otherwise: string): void {
@@ -71,6 +83,30 @@ const programs = {
       module: new gp.nn.Linear(2, 2), loss: (m) => m.forward(x).square().sum(), inputs: { x },
     }));
   `,
+  'broken.mjs': `
+    import * as gp from 'gradproof';
+    const [x, c] = [gp.tensor([[1, 2], [3, -1]]), gp.tensor([[1, -2], [0.5, 3]])];
+    class Broken extends gp.nn.Module {
+      a = new gp.nn.Linear(2, 2);
+      b = new gp.nn.Linear(2, 2);
+      forward() {
+        const hidden = this.a.forward(x).detach();
+        return this.b.forward(hidden).mul(c).sum();
+      }
+    }
+    export default gp.defineSubject(() => ({ module: new Broken(), loss: (m) => m.forward(x), inputs: { x } }));
+  `,
+  'throws.mjs': `throw new RangeError('this file cannot be loaded');`,
+  'contract.yaml': [
+    'contract: linear',
+    'subject: ./subject.mjs',
+    'obligations:',
+    '  - id: L-1',
+    "    says: 'Both parameters are trained.'",
+    '    check: gradient-flow',
+    '    mutations: auto',
+    '',
+  ].join('\n'),
   'use.ts': `
     import * as gp from 'gradproof';
     import { nn, optim } from 'gradproof';
@@ -192,6 +228,23 @@ try {
     const said = run(command, ['gradcheck', '--quiet'], user);
     expect(/^\d+ passed, 0 failed/m.test(said), said);
     run(command, ['gradcheck', 'subject.mjs'], user);
+  });
+  check(
+    'gradproof audit, prove and check: a healthy model holds, a cut is named with its line, a file that throws is neither',
+    () => {
+      run(command, ['audit', 'subject.mjs'], user);
+      run(command, ['prove', 'subject.mjs', '--budget', '10'], user);
+      run(command, ['check', '--update', 'contract.yaml'], user);
+      run(command, ['check', 'contract.yaml', 'subject.mjs'], user);
+      const broken = answer(command, ['audit', 'broken.mjs'], user);
+      expect(broken.code === 1 && /broken\.mjs:8:/.test(broken.said) && broken.said.includes('a.weight'), broken.said);
+      const throws = answer(command, ['check', 'throws.mjs'], user);
+      expect(throws.code === 3 && throws.said.includes('this file cannot be loaded'), throws.said);
+    },
+  );
+  check('gradproof record and compare: a step against itself has no difference', () => {
+    for (const out of ['one', 'two']) run(command, ['record', 'subject.mjs', '--out', out], user);
+    run(command, ['compare', 'one', 'two'], user);
   });
 } finally {
   removePrebuild();
