@@ -1,6 +1,7 @@
 /** Activations of the second row as modules. */
 import { prelu, softmin } from '../ops/activations_more.js';
 import { unflatten } from '../ops/arrange_more.js';
+import { checkOptions } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
 import { blank, checkSizes, type Place } from './options.js';
@@ -32,10 +33,12 @@ export interface PReLUOptions extends Place {
 export class PReLU extends Module {
   readonly weight: Parameter;
 
-  constructor({ numParameters = 1, init = 0.25, ...place }: PReLUOptions = {}) {
+  constructor(options: PReLUOptions = {}) {
     super();
+    checkOptions('PReLU', options, ['numParameters', 'init', 'dtype', 'device']);
+    const { numParameters = 1, init = 0.25 } = options;
     checkSizes('PReLU', { numParameters });
-    this.weight = blank([numParameters], place, init);
+    this.weight = blank([numParameters], options, init);
   }
 
   override forward(x: Tensor): Tensor {

@@ -3,7 +3,7 @@ import { GradproofError, shown } from '../errors.js';
 import { type DType, DTYPES, FLOATS } from '../tensor/dtype.js';
 import { checkShape, type Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { dtypeAttr, integer, integers, number } from './gateway/attrs.js';
+import { checkElement, dtypeAttr, element, integer, integers, number } from './gateway/attrs.js';
 import { checkOptions, needTensors } from './options.js';
 import { defineOp } from './gateway/define.js';
 
@@ -13,11 +13,14 @@ export const full = defineOp({
   name: 'full',
   doc: 'A tensor of `shape` with every element `value`.',
   inputs: [],
-  attrs: { shape: integers(), value: number(0), dtype: dtypeAttr('f32') },
+  attrs: { shape: integers(), value: element(), dtype: dtypeAttr('f32') },
   positional: ['shape', 'value'],
   outputs: ['y'],
   dtypes: DTYPES,
-  infer: (_inputs, { shape, dtype }) => ({ y: { shape: checkShape(shape, 'full'), dtype } }),
+  infer: (_inputs, { shape, value, dtype }) => {
+    checkElement(value, dtype, 'full');
+    return { y: { shape: checkShape(shape, 'full'), dtype } };
+  },
   gradient: { kind: 'none', because: NOTHING },
   *samples() {
     yield { in: {}, attrs: { shape: [2, 3], value: 1.5 } };

@@ -1,5 +1,5 @@
 /** More tensors from nothing or from the shape of another; permutations and draws from weights. */
-import { GradproofError } from '../errors.js';
+import { GradproofError, shown } from '../errors.js';
 import { isFloat, type DType } from '../tensor/dtype.js';
 import type { Shape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -62,7 +62,7 @@ export function randperm(
 ): Tensor {
   checkOptions('randperm', options, ['dtype', 'device']);
   if (!Number.isSafeInteger(n) || n < 0)
-    throw new GradproofError('ERR_VALUE', `n must be an integer >= 0, got ${String(n)}`, { op: 'randperm' });
+    throw new GradproofError('ERR_VALUE', `n must be an integer >= 0, got ${shown(n)}`, { op: 'randperm' });
   return argsort(rand([n], { dtype: 'f64', device: options.device }), 0).to(options.dtype ?? 'i64');
 }
 

@@ -332,13 +332,11 @@ export interface ExpandOptions {
 }
 
 export interface FillInPlaceOptions {
-  /** Default 0. */
   readonly value?: number | undefined;
 }
 
 export interface FullOptions {
   readonly shape?: number | readonly number[] | undefined;
-  /** Default 0. */
   readonly value?: number | undefined;
   /** Default "f32". */
   readonly dtype?: DType | undefined;
@@ -1029,7 +1027,7 @@ declare module '../tensor/tensor.js' {
     /** eˣ − 1, exact near 0. */
     expm1(): Tensor;
     /** Writes one number into every element of `x`. */
-    fill_(value?: number, options?: FillInPlaceOptions): Tensor;
+    fill_(value: number, options?: FillInPlaceOptions): Tensor;
     fill_(options?: FillInPlaceOptions): Tensor;
     /** The largest integer ≤ x. The gradient is 0. */
     floor(): Tensor;
@@ -1781,7 +1779,7 @@ export const fmod: {
  * No gradient: it has no tensor input.
  */
 export const full: {
-  (shape: number | readonly number[], value?: number, options?: FullOptions): Tensor;
+  (shape: number | readonly number[], value: number, options?: FullOptions): Tensor;
   (options?: FullOptions): Tensor;
 } = ops.full;
 

@@ -177,7 +177,7 @@ function checkFactor(op: string, x: Tensor, factor: number, divisible: boolean):
   if (whole && divisible) return;
   throw new GradproofError(
     'ERR_SHAPE',
-    `x [..., C, H, W] must be divisible by the factor ${String(factor)} (${op === 'pixel_shuffle' ? 'C by its square' : 'H and W'}), got ${showShape(x.shape)}`,
+    `x [..., C, H, W] must be divisible by the factor ${shown(factor)} (${op === 'pixel_shuffle' ? 'C by its square' : 'H and W'}), got ${showShape(x.shape)}`,
     { op },
   );
 }

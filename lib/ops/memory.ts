@@ -1,5 +1,5 @@
 /** Copies, casts and writes: the ops that move values without mathematics. */
-import { dtypeAttr } from './gateway/attrs.js';
+import { checkElement, dtypeAttr, element } from './gateway/attrs.js';
 import { defineOp, like } from './gateway/define.js';
 import { setLayoutOps } from './gateway/dispatch.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
@@ -60,11 +60,15 @@ export const fill_ = defineOp({
   name: 'fill_',
   doc: 'Writes one number into every element of `x`.',
   inputs: ['x'],
-  attrs: { value: 0 },
+  attrs: { value: element() },
   positional: ['value'],
   outputs: [],
   mutates: ['x'],
   dtypes: DTYPES,
+  canonical(attrs, { x }) {
+    checkElement(attrs.value, x.dtype, 'fill_');
+    return attrs;
+  },
   gradient: { kind: 'rule', needs: [], backward: () => ({ x: null }) },
   *samples(s) {
     yield { in: { x: s.randn([3, 4]) }, attrs: { value: 1.5 } };

@@ -3,7 +3,7 @@ import { GradproofError, shown } from '../errors.js';
 import { DTYPES, isFloat } from '../tensor/dtype.js';
 import { contiguousStrides, showShape, type Shape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { integers, number, optional } from './gateway/attrs.js';
+import { element, integers, number, optional } from './gateway/attrs.js';
 import { where } from './compare.js';
 import { full } from './create.js';
 import { defineOp, like } from './gateway/define.js';
@@ -45,7 +45,7 @@ export const pad = defineOp({
   name: 'pad',
   doc: 'x with `value` around it: pad = [before, after] of the last axis, then of the one before it, …; negative amounts cut.',
   inputs: ['x'],
-  attrs: { pad: integers(), value: number(0) },
+  attrs: { pad: integers(), value: element(0) },
   positional: ['pad'],
   outputs: ['y'],
   dtypes: DTYPES,

@@ -31,6 +31,15 @@ describe('in-place forms', () => {
     ).toEqual([7, 1, 2]);
   });
 
+  it('write NaN and infinities where the dtype has them', () => {
+    expect(x().fill_(NaN).toArray()).toEqual([NaN, NaN, NaN]);
+    expect(x().maskedFill_(x().gt(1), NaN).toArray()).toEqual([0.25, 1, NaN]);
+    expect(gp.full([1], NaN).toArray()).toEqual([NaN]);
+    expect(gp.pad(gp.ones([1]), [1, 0], { value: NaN }).toArray()).toEqual([NaN, 1]);
+    expect(code(() => gp.zeros([2], { dtype: 'i32' }).fill_(NaN))).toBe('ERR_VALUE');
+    expect(code(() => gp.zeros([2], { dtype: 'u8' }).fill_(-Infinity))).toBe('ERR_VALUE');
+  });
+
   it('reach a view', () => {
     const t = gp.tensor([[1, -2], [3, -4]]); // prettier-ignore
     t.select(1, 1).abs_();

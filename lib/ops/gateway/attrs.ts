@@ -1,6 +1,6 @@
 /** Attributes of ops: how an option is checked, defaulted and handed to a kernel as doubles. */
 import { GradproofError } from '../../errors.js';
-import { checkDType, dtypeNumber, type DType } from '../../tensor/dtype.js';
+import { checkDType, dtypeNumber, isFloat, type DType } from '../../tensor/dtype.js';
 import { isTensor } from '../../tensor/tensor.js';
 
 /** `In` is what a user may write, `Out` what rules and kernels see. */
@@ -62,6 +62,23 @@ export function number(fallback?: number): AttrSpec<number> {
       typeof value === 'number' && !Number.isNaN(value) ? value : refuse(name, op, 'a number', value),
     encode: encodeNumber,
   };
+}
+
+/** What an element can be: any number, NaN too; see {@link checkElement}. */
+export function element(fallback?: number): AttrSpec<number> {
+  return {
+    ...number(fallback),
+    check: (value, name, op) => (typeof value === 'number' ? value : refuse(name, op, 'a number', value)),
+  };
+}
+
+/** ERR_VALUE where an integer dtype has no such number. */
+export function checkElement(value: number, dtype: DType, op: string): void {
+  if (Number.isFinite(value) || isFloat(dtype) || dtype === 'bool') return;
+  throw new GradproofError('ERR_VALUE', `an element of dtype ${dtype} cannot be ${value}`, {
+    op,
+    hint: `Use a float dtype, for example { dtype: 'f32' }.`,
+  });
 }
 
 export function integer(fallback?: number): AttrSpec<number> {
