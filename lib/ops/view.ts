@@ -203,9 +203,9 @@ export const permute = defineOp({
   positional: ['dims'],
   outputs: ['y'],
   dtypes: DTYPES,
-  view(x, { dims }): View {
-    const order = checkedPermutation(dims, x.shape.length);
-    return { shape: order.map((i) => x.shape[i]!), stride: order.map((i) => x.stride[i]!), offset: x.offset };
+  view({ shape, stride, offset }, { dims }): View {
+    const order = checkedPermutation(dims, shape.length);
+    return { shape: order.map((i) => shape[i]!), stride: order.map((i) => stride[i]!), offset };
   },
   gradient: {
     kind: 'rule',
@@ -305,12 +305,14 @@ export const splitOp = defineOp({
         { op: 'split' },
       );
     }
+    const { shape, stride, offset } = x;
+    const step = x.numel === 0 ? 0 : stride[axis]!;
     let at = 0;
     return sizes.map((size) => {
       const piece = {
-        shape: x.shape.map((n, i) => (i === axis ? size : n)),
-        stride: x.stride,
-        offset: x.offset + (x.numel === 0 ? 0 : at * x.stride[axis]!),
+        shape: shape.map((n, i) => (i === axis ? size : n)),
+        stride,
+        offset: offset + at * step,
       };
       at += size;
       return piece;

@@ -329,7 +329,14 @@ function withoutGrad<T>(run: () => T): T {
   }
 }
 
-// A function of its own: V8 holds a closure while it optimises it, with the step that its tensors belong to.
+// No closures over tensors here, nor where an op says what its view is: V8 holds a closure while it optimises it, and with
+// it the step that the tensors belong to.
+function allViewed(op: OpRecord, x: Tensor, views: readonly View[]): Tensor[] {
+  const list: Tensor[] = [];
+  for (const view of views) list.push(viewed(op, x, view));
+  return list;
+}
+
 function viewed(op: OpRecord, x: Tensor, view: View): Tensor {
   // Of nothing, no element is the first: an offset would only point outside.
   const offset = checkCount(view.shape, op.name) === 0 ? 0 : view.offset;
@@ -343,7 +350,7 @@ function takeView(op: OpRecord, inputs: Inputs, attrs: Attributes): Inputs {
   if (!(x instanceof Tensor) || op.view === undefined)
     throw new GradproofError('ERR_INTERNAL', 'a view op needs one tensor', { op: op.name });
   const views = op.view(x, attrs);
-  const outputs: Inputs = [isViewList(views) ? views.map((view) => viewed(op, x, view)) : viewed(op, x, views)];
+  const outputs: Inputs = [isViewList(views) ? allViewed(op, x, views) : viewed(op, x, views)];
   stamp(op, outputs);
   if (state.grad && op.differentiable && x.requiresGrad) tape(op, inputs, attrs, outputs);
   state.recorder?.called?.(op, inputs, attrs, outputs);
