@@ -159,8 +159,10 @@ function listHint(op: OpRecord, args: readonly unknown[]): string | undefined {
 }
 
 function usage(op: OpRecord): string {
-  const required = op.inputs.filter(({ kind }, i) => kind !== 'optional' && i !== op.rng).map(({ name }) => name);
-  return `(${[...required, ...op.positional.map((name) => `${name}?`), '{ options }?'].join(', ')})`;
+  const inputs = op.inputs.filter(({ kind }, i) => kind !== 'optional' && i !== op.rng).map(({ name }) => name);
+  const required = new Set(op.attrs.filter(({ spec }) => spec.required).map(({ name }) => name));
+  const positional = op.positional.map((name) => (required.has(name) ? name : `${name}?`));
+  return `(${[...inputs, ...positional, '{ options }?'].join(', ')})`;
 }
 
 /** Checks every given attribute and fills in the defaults; a missing required one is ERR_ARGUMENT. */
