@@ -49,7 +49,12 @@ const mistakes: readonly (readonly [string, () => unknown, gp.ErrorCode, string]
   ['torch.zeros(2, 3)', () => call(gp, 'zeros', 2, 3), 'ERR_ARGUMENT', 'Write zeros([2, 3])'],
   ['dtype float32', () => call(gp, 'zeros', [2], { dtype: 'float32' }), 'ERR_DTYPE', "Did you mean 'f32'?"],
   ['dtype long', () => call(gp, 'tensor', [1], { dtype: 'long' }), 'ERR_DTYPE', "Did you mean 'i64'?"],
-  ['full(shape, { dtype })', () => call(gp, 'full', [2], { dtype: 'f64' }), 'ERR_ARGUMENT', 'the call is (shape, value, {'],
+  [
+    'full(shape, { dtype })',
+    () => call(gp, 'full', [2], { dtype: 'f64' }),
+    'ERR_ARGUMENT',
+    'the call is (shape, value, {',
+  ],
   ['NaN among integers', () => gp.full([2], NaN, { dtype: 'i64' }), 'ERR_VALUE', 'of dtype i64 cannot be NaN'],
   ['PReLU({ num_parameters })', () => make(nn.PReLU, { num_parameters: 3 }), 'ERR_OPTION', "mean 'numParameters'?"],
   ['cat(a, b)', () => call(gp, 'cat', x, x), 'ERR_ARGUMENT', 'must be a list of at least one tensor'],
