@@ -18,11 +18,12 @@ constexpr int64_t kSharedBytes = 16 * 1024 * 1024;  // of packed A at a time
 constexpr int64_t kTurnedRows = 384;                // of a product that is computed as its transpose, at most
 constexpr int64_t kStandingRows = 400;              // of A, of which a block stands still in L2 while B passes, at most
 constexpr int64_t kHalfOfL2 = 512 * 1024;
-constexpr int64_t kSharedB = 1024 * 1024;  // a chunk of B up to here is packed once: every L2 holds it
+constexpr size_t kSharedB = 1024 * 1024;  // a chunk of B up to here is packed once: every L2 holds it
+constexpr int64_t kGroup = 8;             // register tiles side by side, where nothing says otherwise
 // A larger B passes by tiles of so many rows of A, so many register tiles at a time: L2 holds both.
 constexpr int64_t kStreamRows = 144, kStreamGroup = 3;
 constexpr size_t kStreamBytes = 64 * 1024 * 1024;  // of such a B, at most
-constexpr int kManyThreads = 1 << 20;
+constexpr int kManyThreads = 1 << 20;              // for which no product has enough tiles to stream B
 
 GP_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 GP_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -191,7 +192,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   const int64_t chunk = min64(g.k, kChunk);
   p.large = turned || is_large(g);
   const bool several_blocks = chunk > p.depth;
-  p.group = 8;
+  p.group = kGroup;
   if (p.large) {
     const int64_t units = P::units(chunk) + 64;
     int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
@@ -200,9 +201,8 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 64);  // few rows: B is not read often enough
-    p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) &&
-                           round_up(g.n, NR) * units * static_cast<int64_t>(sizeof(Packed)) <= kSharedB);
     const size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
+    p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) && bytes_b <= kSharedB);
     p.stream_b =
         !turned && !standing && p.pack_b && !p.share_b && g.n >= 8 * NR && streams(g, p.tile_rows, bytes_b, threads);
     if (p.stream_b) {
@@ -227,7 +227,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
       if (p.stream_b) p.tile_rows = round_up(ceil_div(p.block_rows, stream_tiles(p.block_rows)), kTileRows);
       p.tile_cols = round_up(g.n, NR);
-      p.shared_b = room(p.tile_cols * units, sizeof(Packed));
+      p.shared_b = bytes_b;
       if (turned && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
         p.copy_row = P::units(p.depth) + 16;
         p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
