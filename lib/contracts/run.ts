@@ -60,7 +60,7 @@ async function runOn(file: string, options: RunOptions): Promise<Outcome> {
     return outcome(title, 'schema', [{ id: 'schema', problems, mutants: 0 }], undefined, seconds());
   let missing: string | undefined;
   try {
-    missing = missingDevice(contract.device);
+    missing = switchTo(contract.device);
   } catch (error) {
     return couldNotRun('check', title, error, seconds());
   }
@@ -77,7 +77,8 @@ async function runOn(file: string, options: RunOptions): Promise<Outcome> {
   }
 }
 
-function missingDevice(device: string): string | undefined {
+/** Makes `device` the one that tensors are made on; answers why it cannot be, where it is not there. */
+function switchTo(device: string): string | undefined {
   try {
     state.device = openDevice(device).name;
     return undefined;

@@ -40,8 +40,8 @@ const FULL_GROWTH = 1.08;
 const FULL_SHARE = 1 / 25;
 const FULL_CREDIT_MS = 100;
 /**
- * One that leaves more than the one before may have met such a compile job, which holds a whole step where steps throw: it
- * is repeated once, after that job's time.
+ * A full collection that leaves more than the one before may have met such a compile job, which holds a whole step where
+ * steps throw: it is repeated once, after that job's time.
  */
 const COMPILE_MS = 30;
 /** Storages also cost slots and JavaScript objects; this many new ones are worth a look whatever their size. */

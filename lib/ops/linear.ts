@@ -21,6 +21,7 @@ export function checkLinear(x: Meta, weight: Meta, bias: Meta | undefined): void
       op: 'linear',
     });
   }
+  // No closure over x: V8 holds one while it optimises it (gateway/dispatch.ts).
   const other = weight.dtype !== x.dtype ? weight : bias?.dtype !== x.dtype ? bias : undefined;
   if (other !== undefined) {
     throw new GradproofError('ERR_DTYPE', `all operands must have one dtype, got ${x.dtype} and ${other.dtype}`, {

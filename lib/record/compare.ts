@@ -1,6 +1,7 @@
 /** `compareTraces`: pairs two traces and finds the first event, in the order of execution, whose numbers differ. */
 import { GradproofError, shown } from '../errors.js';
 import { checkOptions } from '../ops/options.js';
+import { sameShape } from '../tensor/shape.js';
 import { GRADIENT_PHASES, keyOf, type Trace, type TraceEntry } from './event.js';
 
 export interface CompareOptions {
@@ -46,8 +47,10 @@ interface Distance {
   readonly cosine: number;
 }
 
+type Values = Float32Array | Float64Array;
+
 /** Of a · scaleA and b · scaleB. NaN in one place only, or a value against nothing, is infinitely far. */
-function distance(a: Float64Array, b: Float64Array, scaleA: number, scaleB: number): Distance {
+export function distance(a: Values, b: Values, scaleA = 1, scaleB = 1): Distance {
   let [difference, normA, normB, dot, maxAbs] = [0, 0, 0, 0, 0];
   for (let i = 0; i < a.length; i++) {
     const [x, y] = [a[i]! * scaleA, b[i]! * scaleB];
@@ -62,10 +65,6 @@ function distance(a: Float64Array, b: Float64Array, scaleA: number, scaleB: numb
   }
   const relative = difference === 0 ? 0 : normB === 0 ? Infinity : Math.sqrt(difference / normB);
   return { relative, maxAbs, cosine: normA === 0 || normB === 0 ? NaN : dot / Math.sqrt(normA * normB) };
-}
-
-function sameShape(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((size, i) => size === b[i]);
 }
 
 function scaleFor(trace: Trace, phase: string): number {

@@ -11,6 +11,7 @@ import { getRngState, setRngState } from '../../ops/gateway/generator.js';
 import type { Attributes, Inputs, OpRecord } from '../../ops/gateway/op.js';
 import { mapSlot } from '../../ops/gateway/slot.js';
 import { state } from '../../ops/gateway/state.js';
+import { distance } from '../../record/compare.js';
 import { isFloat, type DType } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { numberOption, type Check, type Context, type Verdict } from './check.js';
@@ -19,6 +20,7 @@ const REFERENCE = 'cpu';
 
 /** ‖device − cpu‖ / ‖cpu‖ that other orders of summation may cause. */
 const TOLERANCE: Readonly<Partial<Record<DType, number>>> = { f64: 1e-9, f32: 1e-4, f16: 1e-2, bf16: 5e-2 };
+
 /** Ends a run at the first call that differs: what comes after it is computed from its numbers. */
 class Differs extends Error {
   constructor(
@@ -29,9 +31,14 @@ class Differs extends Error {
   }
 }
 
-/** The tensors that a call leaves behind: its results, and what it wrote into. */
+/** What a call wrote into. */
+function written(op: OpRecord, inputs: Inputs): Tensor[] {
+  return tensorsOf(op.mutates.map((at) => inputs[at]));
+}
+
+/** The tensors that a call leaves behind: its results, and what it wrote into (which a call without results answers with). */
 function leftBehind(op: OpRecord, inputs: Inputs, outputs: Inputs): Tensor[] {
-  return [...tensorsOf(outputs), ...tensorsOf(op.mutates.map((at) => inputs[at]))];
+  return [...(op.outputs.length === 0 ? [] : tensorsOf(outputs)), ...written(op, inputs)];
 }
 
 /** The call on the reference device, with copies of everything it reads. */
@@ -50,19 +57,6 @@ function onReference(op: OpRecord, inputs: Inputs, attrs: Attributes, device: st
 
 function here({ storage }: Tensor): boolean {
   return storage.device.name === state.device || storage.constant !== undefined;
-}
-
-/** ‖a − b‖ / ‖b‖; equal elements (NaN too) differ by nothing, an infinite one from a finite one by infinity. */
-function distance(a: Float32Array | Float64Array, b: Float32Array | Float64Array): number {
-  let diff = 0;
-  let size = 0;
-  for (let i = 0; i < a.length; i++) {
-    const [x, y] = [a[i]!, b[i]!];
-    if (Number.isFinite(y)) size += y * y;
-    if (Object.is(x, y) || x === y) continue;
-    diff += Number.isFinite(x - y) ? (x - y) ** 2 : Infinity;
-  }
-  return diff === 0 ? 0 : Math.sqrt(diff) / Math.max(Math.sqrt(size), Number.MIN_VALUE);
 }
 
 interface Compared {
@@ -97,7 +91,7 @@ function step(context: Context, mutant: Mutant | undefined): Seen {
         const wanted = expected?.[i];
         if (wanted === undefined || got.numel === 0) return;
         const limit = isFloat(got.dtype) ? numberOption(context, 'tolerance', TOLERANCE[got.dtype] ?? 0) : 0;
-        const off = distance(valuesOf(got), valuesOf(wanted));
+        const { relative: off } = distance(valuesOf(got), valuesOf(wanted));
         effect = Math.max(effect, off);
         tolerance = Math.max(tolerance, limit);
         if (!(off <= limit)) {
@@ -133,7 +127,7 @@ function wrongResult(op: OpRecord): (outputs: Inputs, given: Given) => Inputs {
   };
   return (outputs, { inputs }) =>
     withGrad(false, () => {
-      for (const t of tensorsOf(op.mutates.map((at) => inputs[at]))) t.copy_(wrong(t));
+      for (const t of written(op, inputs)) t.copy_(wrong(t));
       return op.outputs.length === 0 ? outputs : outputs.map((slot) => mapSlot(slot, wrong));
     });
 }
