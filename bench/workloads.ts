@@ -182,6 +182,10 @@ function recommender(tables: number, rows: number, width: number, batch: number)
 export const workloads: Readonly<Record<string, () => Workload>> = {
   /** GPT-2 124M, batch 4, 64 tokens. */
   a: () => gpt(50257, 64, 12, 12, 768, 4),
+  /** The same, batch 16. */
+  a16: () => gpt(50257, 64, 12, 12, 768, 16),
+  /** The same, one sequence of 1024 tokens. */
+  a1k: () => gpt(50257, 1024, 12, 12, 768, 1),
   /** nanoGPT's character model: 4 layers, 4 heads, 128 wide, batch 12, 64 tokens. */
   b: () => gpt(65, 64, 4, 4, 128, 12),
   /** A tiny transformer, batch 32. */

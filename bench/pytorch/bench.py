@@ -183,6 +183,8 @@ class Both:
 
 WORKLOADS = {
     "a": lambda: gpt(50257, 64, 12, 12, 768, 4),
+    "a16": lambda: gpt(50257, 64, 12, 12, 768, 16),
+    "a1k": lambda: gpt(50257, 1024, 12, 12, 768, 1),
     "b": lambda: gpt(65, 64, 4, 4, 128, 12),
     "c": lambda: gpt(32, 8, 1, 2, 32, 32),
     "c1": lambda: gpt(32, 8, 1, 2, 32, 1),
