@@ -102,6 +102,26 @@ Geometry large_geometry(int64_t channels, int64_t filters, int64_t size, int64_t
           {1, 1}, 1,        {out, out}};
 }
 
+// 3 x 3 with stride 1 and channels enough to be transformed, odd and even sizes, lanes left over.
+Geometry winograd_geometry() {
+  Geometry g = {pick({2, 5}),
+                0,
+                pick({7, 10, 17}),
+                pick({8, 11, 18}),
+                0,
+                {3, 3},
+                {1, 1},
+                {pick({0, 1, 2, 3}), pick({0, 1, 2})},
+                {1, 1},
+                pick({1, 1, 2}),
+                {}};
+  g.channels = g.groups * pick({16, 19, 33});
+  g.filters = g.groups * pick({16, 21, 40});
+  g.out[0] = g.height + 2 * g.padding[0] - 2;
+  g.out[1] = g.width + 2 * g.padding[1] - 2;
+  return g;
+}
+
 void conv_case(int32_t dtype, const Geometry &g) {
   const std::vector<int64_t> x_shape = {g.batch, g.channels, g.height, g.width};
   const std::vector<int64_t> w_shape = {g.filters, g.channels / g.groups, g.kernel[0], g.kernel[1]};
@@ -281,6 +301,9 @@ int run_tests(int count) {
       conv_case(dtype, geometry());
       pool_case(dtype);
     }
+    for (int i = 0; i < count / 8; i++) conv_case(dtype, winograd_geometry());
+    conv_case(dtype, large_geometry(98, 91, 8, 3, 1));    // the weight's sums are shared
+    conv_case(dtype, large_geometry(170, 200, 8, 3, 1));  // and the points
     conv_case(dtype, large_geometry(70, 50, 8, 3, 1));
     conv_case(dtype, large_geometry(40, 130, 4, 3, 1));
     conv_case(dtype, large_geometry(90, 64, 9, 3, 2));

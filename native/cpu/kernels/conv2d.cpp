@@ -1,10 +1,12 @@
 // 2-d convolution (cross-correlation), NCHW, with stride, padding, dilation and groups. y and dx are correlations
-// (conv_correlate.h), dweight is a product over positions (conv_weight.h); a 1 x 1 kernel is a matrix product.
+// (conv_correlate.h), dweight is a product over positions (conv_weight.h); a 1 x 1 kernel is a matrix product, and many
+// channels under 3 x 3 with stride 1 are transformed (conv_winograd.h; not in f64, which is there for exactness).
 //
 // Every sum has an order that does not depend on the threads: y and dx are chains over (channel, tap) and (filter,
 // tap); dweight is described in conv_weight.h.
 #include "../gemm/gemm.h"
 #include "conv_depthwise.h"
+#include "conv_winograd.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -57,6 +59,41 @@ Frame forward_frame(const Conv &v) {
                   kNoReach);
 }
 
+// 3 x 3, every pixel, with channels enough on both sides.
+bool is_winograd(const Conv &v, const Winograd &w) {
+  return v.dtype != GP_F64 && v.kernel_h == 3 && v.kernel_w == 3 && v.stride[0] == 1 && v.stride[1] == 1 &&
+         v.dilation[0] == 1 && v.dilation[1] == 1 && w.pays();
+}
+
+Winograd winograd_forward(const Conv &v) {
+  return Winograd{v.batch,
+                  v.groups,
+                  v.group_channels,
+                  v.group_filters,
+                  Pixels{v.height, v.width, -v.padding[0], -v.padding[1]},
+                  v.out_h,
+                  v.out_w,
+                  false,
+                  v.group_filters * v.depth,
+                  v.depth,
+                  v.taps};
+}
+
+// dx from dy.
+Winograd winograd_transposed(const Conv &v) {
+  return Winograd{v.batch,
+                  v.groups,
+                  v.group_filters,
+                  v.group_channels,
+                  Pixels{v.out_h, v.out_w, v.padding[0] - 2, v.padding[1] - 2},
+                  v.height,
+                  v.width,
+                  true,
+                  v.group_filters * v.depth,
+                  v.taps,
+                  v.depth};
+}
+
 Correlation forward_of(const Conv &v) {
   Correlation c;
   c.frame = forward_frame(v);
@@ -104,6 +141,7 @@ GemmArgs pointwise_forward(const gp_call *call, const Conv &v) {
 size_t conv2d_workspace(const gp_call *call) {
   const Conv v = conv_of(call, in(call, 0), in(call, 1), out(call, 0));
   if (v.pointwise()) return gemm_workspace(pointwise_forward(call, v));
+  if (const Winograd w = winograd_forward(v); is_winograd(v, w)) return WinogradPlan(w).size(thread_count());
   return plan_of(forward_of(v), v.taps, v.sum_size).size(thread_count());
 }
 
@@ -112,10 +150,17 @@ int32_t conv2d(gp_context *, const gp_kernel *, const gp_call *call) {
   const Conv v = conv_of(call, x, weight, y);
   if (v.pointwise()) return gemm(pointwise_forward(call, v), call->workspace, call->workspace_size);
   GP_FLOATS(v.dtype, T, {
-    const Correlation c = forward_of(v);
     const Side<T> side = {data<T>(x), data<T>(weight), has(call, 2) ? data<T>(in(call, 2)) : nullptr, data<T>(y)};
+    char *const workspace = static_cast<char *>(call->workspace);
+    if constexpr (sizeof(T) < 8) {
+      if (const Winograd w = winograd_forward(v); is_winograd(v, w)) {
+        winograd(w, side, workspace, call->workspace_size);
+        return GP_OK;
+      }
+    }
+    const Correlation c = forward_of(v);
     correlate_batch<T>(
-        1, [&](int64_t) { return c; }, side, static_cast<char *>(call->workspace), call->workspace_size);
+        1, [&](int64_t) { return c; }, side, workspace, call->workspace_size);
   })
   return GP_OK;
 }
@@ -165,6 +210,7 @@ struct Transposed {
 
 size_t transposed_size(const Conv &v) {
   if (v.pointwise()) return gemm_workspace(pointwise_product(v, true, nullptr, nullptr, nullptr));
+  if (const Winograd w = winograd_transposed(v); is_winograd(v, w)) return WinogradPlan(w).size(thread_count());
   const Transposed phases(v);
   for (int64_t i = 0; i < phases.parts(); i++) {
     const Correlation c = phases(i);
@@ -185,6 +231,14 @@ int32_t transposed(const gp_call *call, const Conv &v, const gp_view &from, cons
     }
     return gemm(g, call->workspace, call->workspace_size);
   }
+  const Side<T> side = {data<T>(from), data<T>(weight), bias, data<T>(to)};
+  char *const workspace = static_cast<char *>(call->workspace);
+  if constexpr (sizeof(T) < 8) {
+    if (const Winograd w = winograd_transposed(v); is_winograd(v, w)) {
+      winograd(w, side, workspace, call->workspace_size);
+      return GP_OK;
+    }
+  }
   const Transposed phases(v);
   bool everywhere = v.positions > 0;
   for (int64_t i = 0; i < phases.parts(); i++) everywhere = everywhere && phases(i).frame.taps() > 0;
@@ -197,10 +251,7 @@ int32_t transposed(const gp_call *call, const Conv &v, const gp_view &from, cons
       }
     });
   }
-  const Side<T> side = {data<T>(from), data<T>(weight), bias, data<T>(to)};
-  if (v.positions > 0) {
-    correlate_batch<T>(phases.parts(), phases, side, static_cast<char *>(call->workspace), call->workspace_size);
-  }
+  if (v.positions > 0) correlate_batch<T>(phases.parts(), phases, side, workspace, call->workspace_size);
   return GP_OK;
 }
 
@@ -232,8 +283,22 @@ WeightGradient weight_of(const Conv &v) {
 
 size_t weight_gradient_size(const Conv &v) {
   const WeightGradient c = weight_of(v);
+  if (const Winograd w = winograd_forward(v); is_winograd(v, w)) return WinogradSums(w).size(thread_count());
   if (c.filters == 1) return depthwise_size(c, v.sum_size);
   return v.dtype == GP_F64 ? plan_of<double>(c).size(thread_count()) : plan_of<float>(c).size(thread_count());
+}
+
+template <class T>
+void weight_gradient(const Conv &v, const T *x, const T *dy, T *dweight, const gp_call *call) {
+  char *const workspace = static_cast<char *>(call->workspace);
+  const size_t size = call->workspace_size;
+  if constexpr (sizeof(T) < 8) {
+    if (const Winograd w = winograd_forward(v); is_winograd(v, w))
+      return winograd_gradient(w, x, dy, dweight, workspace, size);
+  }
+  const WeightGradient c = weight_of(v);
+  if (c.filters == 1) return depthwise_gradient<T>(c, x, dy, dweight, workspace, size);
+  weight_gradient<T>(c, x, dy, dweight, workspace, size);
 }
 
 // Sixteen running sums, added pairwise at the end: the same order for every vector length.
@@ -273,15 +338,7 @@ int32_t conv2d_backward(gp_context *, const gp_kernel *, const gp_call *call) {
       const int32_t code = transposed<T>(call, v, dy, weight, nullptr, out(call, 0));
       if (code != GP_OK) return code;
     }
-    if (want & 2) {
-      const WeightGradient c = weight_of(v);
-      char *const workspace = static_cast<char *>(call->workspace);
-      if (c.filters == 1) {
-        depthwise_gradient<T>(c, data<T>(x), data<T>(dy), data<T>(out(call, 1)), workspace, call->workspace_size);
-      } else {
-        weight_gradient<T>(c, data<T>(x), data<T>(dy), data<T>(out(call, 1)), workspace, call->workspace_size);
-      }
-    }
+    if (want & 2) weight_gradient<T>(v, data<T>(x), data<T>(dy), data<T>(out(call, 1)), call);
     if (want & 4) bias_gradient<T>(v, data<T>(dy), data<T>(out(call, 2)));
   })
   return GP_OK;
