@@ -147,22 +147,29 @@ void draw_block(const Problem &p, const Scores<V> &x, int64_t b, int64_t h, W *r
   pack_transposed(Matrix<const W>{rows, kBlock, 1}, x.rows, x.cols, keep, p.lq);
 }
 
-// Runs body(head, scratch of this thread) for each of `count` heads (or blocks of one) of `work` multiply-adds; small
-// ones share a tile. With less scratch than the present threads need, one thread does it all.
+// Runs body(head, head that this thread will probably run next, scratch of this thread) for each of `count` heads (or
+// blocks of one) of `work` multiply-adds; small ones share a tile. `count` stands for no next one. With less scratch
+// than the present threads need, one thread does it all.
 template <class W, class F>
 void with_scratch(int64_t count, int64_t work, const gp_call *call, size_t per_slot, const F &body) {
   W *base = static_cast<W *>(call->workspace);
   const bool enough = call->workspace_size >= per_slot * static_cast<size_t>(thread_count()) * sizeof(W);
   if (!enough) {
-    for (int64_t i = 0; i < count; i++) body(i, base);
+    for (int64_t i = 0; i < count; i++) body(i, i + 1, base);
     return;
   }
-  const int64_t grain = work < 16384 ? 16384 / (work + 1) + 1 : 1;
+  const int64_t grain = work < 16384 ? 16384 / (work + 1) + 1 : 1, others = grain * (thread_count() - 1);
   auto run = [&](int64_t tile, int slot) {
-    for (int64_t i = tile * grain; i < least(count, (tile + 1) * grain); i++)
-      body(i, base + static_cast<size_t>(slot) * per_slot);
+    const int64_t end = least(count, (tile + 1) * grain);
+    for (int64_t i = tile * grain; i < end; i++)
+      body(i, least(count, i + 1 < end ? i + 1 : end + others), base + static_cast<size_t>(slot) * per_slot);
   };
   tiles((count + grain - 1) / grain, run);
+}
+
+template <class V>
+GP_FN int64_t panels_of(int64_t lanes) {
+  return (lanes + kPanel * V::lanes - 1) / (kPanel * V::lanes);
 }
 
 size_t wide_bytes(const gp_view &v) { return v.dtype == GP_F64 ? sizeof(double) : sizeof(float); }
@@ -212,11 +219,24 @@ GP_FN void soften(const Problem &p, const Scores<V> &x, W scale, W *s, W *max, W
   }
 }
 
+// A block of queries of one head.
+struct Place {
+  int64_t b, h, i;
+  // The last queries see most keys: they come first.
+  Place(const Problem &p, int64_t tile) {
+    const int64_t blocks = (p.t + kBlock - 1) / kBlock, head = tile / blocks;
+    b = head / p.heads;
+    h = head % p.heads;
+    i = (blocks - 1 - tile % blocks) * kBlock;
+  }
+};
+
 template <class T>
-void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, int64_t b, int64_t h, int64_t i0,
+void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, const Place &at, const Place *next,
                   WideOf<T> *scratch) {
   using V = Compute<T>;
   using W = WideOf<T>;
+  const int64_t b = at.b, h = at.h, i0 = at.i;
   const int64_t rows = least(kBlock, p.t - i0), lanes = round_up(rows, V::lanes), hk = h / p.group;
   W *qt = scratch, *o = qt + p.e * p.lq, *s = o + p.ev * p.lq, *max = s + kBlock * p.lq, *sum = max + p.lq;
   W *kw = sum + p.lq, *vw = kw + kBlock * p.le, *keep = vw + kBlock * p.lv, *draws = keep + kBlock * p.lq;
@@ -231,7 +251,17 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
     const Scores<V> x(p, i0, j0);
     const Matrix<const W> k = dense<T>(matrix<T>(in(call, 1), b, hk, j0), x.cols, p.e, kw, p.le);
     const Matrix<const W> v = dense<T>(matrix<T>(in(call, 2), b, hk, j0), x.cols, p.ev, vw, p.lv);
-    product_from<V>(k, qt, p.lq, s, p.lq, x.cols, lanes, p.e, [&](int64_t c) { return x.first_lane(c); });
+    Beside beside(strips_of(x.cols) + strips_of(p.ev) * panels_of<V>(lanes));
+    if (j0 + kBlock < end) {
+      beside.add(matrix<T>(in(call, 1), b, hk, j0 + kBlock), kBlock, p.e);
+      beside.add(matrix<T>(in(call, 2), b, hk, j0 + kBlock), kBlock, p.ev);
+    } else if (next != nullptr) {
+      beside.add(matrix<T>(in(call, 0), next->b, next->h, next->i), kBlock, p.e);
+      beside.add(matrix<T>(in(call, 1), next->b, next->h / p.group, 0), kBlock, p.e);
+      beside.add(matrix<T>(in(call, 2), next->b, next->h / p.group, 0), kBlock, p.ev);
+    }
+    product_from<V>(
+        k, qt, p.lq, s, p.lq, x.cols, lanes, p.e, [&](int64_t c) { return x.first_lane(c); }, beside);
     const bool plain = mask == nullptr && p.scale > 0;
     if (!plain) mask_scores<T>(p, x, mask, b, h, s);
     soften<V, W>(p, x, plain ? static_cast<W>(p.scale) : W(1), s, max, sum, o);
@@ -241,7 +271,8 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, in
         for (int64_t c = 0; c < x.keys_before(x.panel_end(lane)); c++)
           store(s + c * p.lq + lane, load<V>(s + c * p.lq + lane) * load<V>(keep + c * p.lq + lane));
     }
-    product_head<V>(j0 == 0, turned(v), s, p.lq, o, p.lq, p.ev, lanes, [&](int64_t q) { return x.keys_before(q); });
+    product_head<V>(
+        j0 == 0, turned(v), s, p.lq, o, p.lq, p.ev, lanes, [&](int64_t q) { return x.keys_before(q); }, beside);
   }
   alignas(64) W lse[kBlock];
   for (int64_t q = 0; q < lanes; q += V::lanes) {
@@ -268,12 +299,11 @@ int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
   const int64_t blocks = (p.t + kBlock - 1) / kBlock;
   GP_FLOATS(in(call, 0).dtype, T, {
     const int64_t work = least(p.t, kBlock) * p.s * (p.e + p.ev);
-    with_scratch<WideOf<T>>(p.batch * p.heads * blocks, work, call, forward_scratch(p),
-                            [&](int64_t i, WideOf<T> *scratch) {
-                              // the last queries see most keys: they come first
-                              const int64_t block = blocks - 1 - i % blocks, head = i / blocks;
-                              forward_tile<T>(call, p, mask, head / p.heads, head % p.heads, block * kBlock, scratch);
-                            });
+    const int64_t count = p.batch * p.heads * blocks;
+    with_scratch<WideOf<T>>(count, work, call, forward_scratch(p), [&](int64_t i, int64_t next, WideOf<T> *scratch) {
+      const Place after(p, next);
+      forward_tile<T>(call, p, mask, Place(p, i), next < count ? &after : nullptr, scratch);
+    });
   });
   return GP_OK;
 }
@@ -303,12 +333,17 @@ struct Backward {
   const gp_call *call;
   const Problem &p;
   const gp_view *mask;
-  bool wants[4];  // dquery, dkey, dvalue, dmask
-  int64_t b, hk;
+  bool wants[4];        // dquery, dkey, dvalue, dmask
+  int64_t b, hk, next;  // next: the key head, counted through the batch, whose first block comes after this one's last
   W *qt, *dyt, *yt, *s, *dp, *q, *dy, *kw, *vw, *dk, *dv, *dqt, *dot, *keep, *draws;
 
-  Backward(const gp_call *c, const Problem &problem, int64_t batch, int64_t key_head, W *scratch)
-      : call(c), p(problem), mask(has(c, kMask) ? &in(c, kMask) : nullptr), b(batch), hk(key_head) {
+  Backward(const gp_call *c, const Problem &problem, int64_t head, int64_t after, W *scratch)
+      : call(c),
+        p(problem),
+        mask(has(c, kMask) ? &in(c, kMask) : nullptr),
+        b(head / p.key_heads),
+        hk(head % p.key_heads),
+        next(after) {
     for (int i = 0; i < 4; i++) wants[i] = numel(out(call, i)) > 0;
     auto take = [&](int64_t n) {
       W *at = scratch;
@@ -381,8 +416,9 @@ struct Backward {
     }
     auto from = [&](int64_t c) { return x.first_lane(c); };
     auto end = [&](int64_t lane) { return x.keys_before(lane); };
-    product_from<V>(k, qt, p.lq, s, p.lq, x.cols, x.lanes, p.e, from);
-    product_from<V>(v, dyt, p.lq, dp, p.lq, x.cols, x.lanes, p.ev, from);
+    Beside beside = ahead(x, g);
+    product_from<V>(k, qt, p.lq, s, p.lq, x.cols, x.lanes, p.e, from, beside);
+    product_from<V>(v, dyt, p.lq, dp, p.lq, x.cols, x.lanes, p.ev, from, beside);
     if (mask != nullptr) mask_scores<T>(p, x, mask, b, h, s);
     const W *lse = data<W>(in(call, kLse)) + (b * p.heads + h) * p.t + x.i, scale = static_cast<W>(p.scale);
     if (p.p > 0) {
@@ -399,14 +435,32 @@ struct Backward {
     const Matrix<const W> weights{s, p.lq, 1}, scores{dp, p.lq, 1};
     if (wants[2]) {
       const Matrix<const W> rows = dense<T>(grad, x.rows, p.ev, dy, p.lv);
-      product_tail<V>(weights, rows.data, rows.row, dv, p.lv, x.cols, round_up(p.ev, V::lanes), x.rows, from);
+      product_tail<V>(weights, rows.data, rows.row, dv, p.lv, x.cols, round_up(p.ev, V::lanes), x.rows, from, beside);
     }
     if (wants[1]) {
       const Matrix<const W> rows = dense<T>(query, x.rows, p.e, q, p.le);
-      product_tail<V>(scores, rows.data, rows.row, dk, p.le, x.cols, round_up(p.e, V::lanes), x.rows, from);
+      product_tail<V>(scores, rows.data, rows.row, dk, p.le, x.cols, round_up(p.e, V::lanes), x.rows, from, beside);
     }
     if (wants[0])
-      product_head<V>(x.j == 0, turned(k), dp, p.lq, dqt + block_of(g, x.i) * p.e * p.lq, p.lq, p.e, x.lanes, end);
+      product_head<V>(x.j == 0, turned(k), dp, p.lq, dqt + block_of(g, x.i) * p.e * p.lq, p.lq, p.e, x.lanes, end,
+                      beside);
+  }
+
+  // What the block after this one reads: the next queries, or the next keys with the first queries that see them.
+  Beside ahead(const Scores<V> &x, int64_t g) const {
+    Beside beside(4 * strips_of(x.cols) + strips_of(p.e) * panels_of<V>(x.lanes));
+    const bool same_head = x.i + kBlock < p.t || g + 1 < p.group, same_keys = same_head || x.j + kBlock < p.s;
+    const int64_t i = x.i + kBlock < p.t ? x.i + kBlock : 0, j = same_head ? x.j : same_keys ? x.j + kBlock : 0;
+    const int64_t head = same_keys ? b * p.key_heads + hk : next;
+    const int64_t batch = head / p.key_heads, key_head = head % p.key_heads;
+    const int64_t h = key_head * p.group + (x.i + kBlock < p.t ? g : same_head ? g + 1 : 0);
+    beside.add(matrix<T>(in(call, kQuery), batch, h, i), kBlock, p.e);
+    beside.add(matrix<T>(in(call, kDy), batch, h, i), kBlock, p.ev);
+    if (j == 0) beside.add(matrix<T>(in(call, kY), batch, h, i), kBlock, p.ev);
+    if (same_head) return beside;
+    beside.add(matrix<T>(in(call, kKey), batch, key_head, j), kBlock, p.e);
+    beside.add(matrix<T>(in(call, kValue), batch, key_head, j), kBlock, p.ev);
+    return beside;
   }
 
   // s: scores become weights; dp: gradients of weights become after · dM. Both are zero where the products read but
@@ -451,8 +505,9 @@ int32_t attention_backward(gp_context *, const gp_kernel *, const gp_call *call)
   if (lacks_state(call, kState, &p)) return GP_BAD_ARGUMENT;
   GP_FLOATS(in(call, kDy).dtype, T, {
     const int64_t work = 2 * p.group * p.t * p.s * (p.e + p.ev);
-    with_scratch<WideOf<T>>(p.batch * p.key_heads, work, call, backward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
-      Backward<T>(call, p, i / p.key_heads, i % p.key_heads, scratch).run();
+    const int64_t count = p.batch * p.key_heads;
+    with_scratch<WideOf<T>>(count, work, call, backward_scratch(p), [&](int64_t i, int64_t next, WideOf<T> *scratch) {
+      Backward<T>(call, p, i, next < count ? next : i, scratch).run();
     });
   });
   return GP_OK;

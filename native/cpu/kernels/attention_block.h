@@ -1,6 +1,7 @@
 // The dense blocks that attention is made of: small products whose left operand is read where it stands, one element at
 // a time, and whose right operand and result are vectors.
 #pragma once
+#include "../gemm/ahead.h"
 #include "../simd/transpose.h"
 #include "rows.h"
 
@@ -13,6 +14,7 @@ constexpr int kShort = kLanes == 16 ? 4 : 2;  // rows of the strips that are lef
 
 GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+GP_FN int64_t strips_of(int64_t rows) { return (rows + kStrip - 1) / kStrip; }
 GP_FN int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // In assembly, because the compiler otherwise folds the broadcast into every fma of the row and doubles the loads.
@@ -38,6 +40,28 @@ struct Matrix {
   T *data;
   int64_t row, col;
   GP_FN Matrix rows_from(int64_t i) const { return {data + i * row, row, col}; }
+};
+
+// What the next block reads, prefetched a few lines beside each strip of this one's products: rows of heads that lie
+// side by side are far apart, and the hardware does not foresee them.
+class Beside {
+ public:
+  explicit Beside(int64_t strips) : strips_(strips) {}
+  template <class T>
+  void add(const Matrix<const T> &m, int64_t rows, int64_t n) {
+    if (m.col != 1 || count_ == kMost) return;
+    constexpr int64_t size = sizeof(T);
+    runs_[count_++].aim(m.data, rows, n * size, m.row * size, strips_);
+  }
+  GP_FN void step() {
+    for (int i = 0; i < count_; i++) runs_[i].now();
+  }
+
+ private:
+  static constexpr int kMost = 5;
+  Ahead runs_[kMost];
+  int count_ = 0;
+  int64_t strips_;
 };
 
 // R rows by P vectors of C += A · B, or with Fresh C = A · B. One ascending chain of multiply-adds per element,
@@ -88,20 +112,24 @@ GP_FN void product_strip(const W *a, int64_t ai, int64_t ak, const W *b, int64_t
   for (; i < rows; i++) columns(std::integral_constant<int, 1>{}, i);
 }
 
-// C[m, j0(i) … n) = A · B for strips i of kStrip rows. A's element (i, k) stands at a(i, k).
+// C[m, j0(i) … n) = A · B for strips i of kStrip rows. A's element (i, k) stands at a(i, k). `beside` is stepped before
+// every strip, here and below.
 template <class V, class W, class From>
 __attribute__((noinline)) void product_from(const Matrix<const W> &a, const W *b, int64_t ldb, W *c, int64_t ldc,
-                                            int64_t m, int64_t n, int64_t depth, From from) {
-  for (int64_t i = 0; i < m; i += kStrip)
+                                            int64_t m, int64_t n, int64_t depth, From from, Beside &beside) {
+  for (int64_t i = 0; i < m; i += kStrip) {
+    beside.step();
     product_strip<true, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, least(kStrip, m - i), from(i), n,
                            depth);
+  }
 }
 
 // C[m, n] += A · B over the depths [begin(i), depth) for strips i of kStrip rows.
 template <class V, class W, class Begin>
 __attribute__((noinline)) void product_tail(const Matrix<const W> &a, const W *b, int64_t ldb, W *c, int64_t ldc,
-                                            int64_t m, int64_t n, int64_t depth, Begin begin) {
+                                            int64_t m, int64_t n, int64_t depth, Begin begin, Beside &beside) {
   for (int64_t i = 0; i < m; i += kStrip) {
+    beside.step();
     const int64_t k = begin(i);
     if (k < depth)
       product_strip<false, V>(a.data + i * a.row + k * a.col, a.row, a.col, b + k * ldb, ldb, c + i * ldc, ldc,
@@ -112,11 +140,12 @@ __attribute__((noinline)) void product_tail(const Matrix<const W> &a, const W *b
 // C[m, n] (+)= A · B over the depths [0, end(j)) for panels j of kPanel vectors.
 template <class V, class W, class End>
 __attribute__((noinline)) void product_head(bool fresh, const Matrix<const W> &a, const W *b, int64_t ldb, W *c,
-                                            int64_t ldc, int64_t m, int64_t n, End end) {
+                                            int64_t ldc, int64_t m, int64_t n, End end, Beside &beside) {
   for (int64_t j = 0; j < n; j += kPanel * V::lanes) {
     const int64_t j1 = least(n, j + kPanel * V::lanes), depth = end(j1);
     for (int64_t i = 0; i < m; i += kStrip) {
       const int64_t rows = least(kStrip, m - i);
+      beside.step();
       if (fresh) {
         product_strip<true, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, rows, j, j1, depth);
       } else {
