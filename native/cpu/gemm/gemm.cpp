@@ -54,14 +54,16 @@ void add_tile(const Sum *chunk, int64_t chunk_row, const Sum *total, int64_t tot
   }
 }
 
-// Packs rows [k, k + depth) of columns [j0, j1) of B, strip after strip. Where columns run along memory it goes a few
-// rows at a time through all strips: one strip's rows lie a page apart, and every row would wait for memory.
+// Packs rows [d0, d1) of the block [k, k + depth) of columns [j0, j1) of B, strip after strip. Where columns run along
+// memory it goes a few rows at a time through all strips: one strip's rows lie a page apart, and every row would wait
+// for memory.
 template <class P>
-void pack_block(const Operands<P> &o, int64_t k, int64_t depth, int64_t j0, int64_t j1, typename P::Packed *to) {
+void pack_block(const Operands<P> &o, int64_t k, int64_t depth, int64_t d0, int64_t d1, int64_t j0, int64_t j1,
+                typename P::Packed *to) {
   constexpr int N = Vec<typename P::Sum>::N, NR = N * kTileVectors;
-  const int64_t units = P::units(depth), step = o.b_col == 1 ? 16 : depth;
-  for (int64_t d = 0; d < depth; d += step) {
-    if (step < depth) {
+  const int64_t units = P::units(depth), step = o.b_col == 1 ? 16 : d1 - d0;
+  for (int64_t d = d0; d < d1; d += step) {
+    if (step < d1 - d0) {
       Ahead rows;
       rows.aim(o.b + (k + d + step) * o.b_row + j0, step, (j1 - j0) * static_cast<int64_t>(sizeof(*o.b)),
                o.b_row * static_cast<int64_t>(sizeof(*o.b)), 1);
@@ -70,7 +72,7 @@ void pack_block(const Operands<P> &o, int64_t k, int64_t depth, int64_t j0, int6
     for (int64_t j = j0; j < j1; j += NR) {
       const int count = static_cast<int>(min64(NR, j1 - j)), width = static_cast<int>(round_up(count, N));
       P::pack(to + (j - j0) * units + P::units(d) * width, width, o.b + (k + d) * o.b_row + j * o.b_col, o.b_col,
-              o.b_row, min64(step, depth - d), count);
+              o.b_row, min64(step, d1 - d), count);
     }
   }
 }
@@ -132,7 +134,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     if (t.packed_b != nullptr) {
       b = t.packed_b + plan.tile_cols * P::units(k - t.k0);
     } else if (plan.pack_b) {
-      pack_block<P>(o, k, depth, t.j0, t.j1, own_b);
+      pack_block<P>(o, k, depth, 0, depth, t.j0, t.j1, own_b);
       const int64_t next_k = closing ? t.k0 : k + depth, next_j = closing ? t.next_j0 : t.j0;
       const typename P::Type *next = o.b + next_k * o.b_row + next_j * o.b_col;
       const int64_t columns = min64(t.j1 - t.j0, t.cols - next_j);
@@ -313,22 +315,27 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
 template <class P>
 void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, int64_t n, int64_t k0, int64_t k1,
                  typename P::Packed *a, typename P::Packed *b, bool serial) {
-  constexpr int64_t kColumns = 4 * Vec<typename P::Sum>::N * kTileVectors;
+  constexpr int64_t kColumns = 4 * Vec<typename P::Sum>::N * kTileVectors, kTasks = 16, kLeastDepth = 32;
   const int64_t per_task = o.a_row == 1 ? 8 : 4;
   const int64_t groups_a = plan.shared_a > 0 ? ceil_div(block.strips, per_task) : 0;
-  const int64_t groups_b = plan.share_b ? ceil_div(n, kColumns) : 0, groups = groups_a + groups_b;
+  const int64_t columns_b = plan.share_b ? ceil_div(n, kColumns) : 0, blocks = ceil_div(k1 - k0, plan.depth);
+  // A narrow B is cut along its depth too, or one thread would pack it alone.
+  const int64_t slices = max64(1, min64(kTasks / max64(1, columns_b * blocks), plan.depth / kLeastDepth));
+  const int64_t slice = round_up(ceil_div(plan.depth, slices), 16);
+  const int64_t groups = groups_a + columns_b * slices;
   if (groups == 0) return;
   auto body = [&](int64_t task, int) {
     const int64_t k = k0 + task / groups * plan.depth, depth = min64(plan.depth, k1 - k), units = P::units(depth);
     const int64_t group = task % groups;
     if (group >= groups_a) {
-      const int64_t j = (group - groups_a) * kColumns;
-      return pack_block<P>(o, k, depth, j, min64(n, j + kColumns), b + plan.tile_cols * P::units(k - k0) + j * units);
+      const int64_t j = (group - groups_a) % columns_b * kColumns, d = (group - groups_a) / columns_b * slice;
+      return pack_block<P>(o, k, depth, d, min64(depth, d + slice), j, min64(n, j + kColumns),
+                           b + plan.tile_cols * P::units(k - k0) + j * units);
     }
     const int64_t s0 = group * per_task, s1 = min64(block.strips, s0 + per_task);
     pack_rows<P>(o, block, s0, s1, k, depth, a + block.count * P::units(k - k0) + block.begin(s0) * units);
   };
-  run(serial, ceil_div(k1 - k0, plan.depth) * groups, body);
+  run(serial, blocks * groups, body);
 }
 
 template <class P>

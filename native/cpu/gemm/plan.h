@@ -171,6 +171,13 @@ GP_INLINE bool streams(const GemmArgs &g, int64_t tile_rows, size_t bytes_b, int
          kShared * g.n + g.m < kShared * g.m + ceil_div(g.m, tile_rows) * g.n;
 }
 
+// Strips per tile: many, so that B passes seldom, but so that threads end together.
+GP_INLINE int64_t strips_per_tile(int64_t strips, int threads) {
+  if (strips >= 16 * 8) return 8;
+  auto longest = [&](int64_t each) { return ceil_div(ceil_div(strips, each), threads) * each; };
+  return longest(3) < longest(4) ? 3 : 4;
+}
+
 // g: as the caller gave it, or turned.
 template <class P>
 Plan make_plan(const GemmArgs &g, bool turned, int threads) {
@@ -223,7 +230,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
     }
     if (p.share_b) {  // a tile sees all columns: what it packs of A nobody else needs
-      p.tile_rows = p.block_rows >= 16 * 8 * kTileRows ? 8 * kTileRows : 4 * kTileRows;
+      p.tile_rows = kTileRows * strips_per_tile(ceil_div(p.block_rows, kTileRows), threads);
       if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
       if (p.stream_b) p.tile_rows = round_up(ceil_div(p.block_rows, stream_tiles(p.block_rows)), kTileRows);
       p.tile_cols = round_up(g.n, NR);
