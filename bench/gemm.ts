@@ -51,12 +51,19 @@ const characters = [
   [768, n, k, 'NN'],
   [n, 768, k, 'TN'],
 ]);
+const sequences: readonly Shape[] = [
+  [192, 2048, 192, 'TN'],
+  [576, 2048, 192, 'TN'],
+  [768, 2048, 192, 'TN'],
+  [192, 2048, 768, 'TN'],
+  [1024, 2048, 256, 'TN'],
+];
 const small = (['NN', 'NT', 'TN'] as const).flatMap((layout): Shape[] => [
   [64, 64, 64, layout],
   [128, 128, 128, layout],
 ]);
 
-export const gemmShapes: readonly Shape[] = [...gpt2, ...head, ...characters, ...small];
+export const gemmShapes: readonly Shape[] = [...gpt2, ...head, ...characters, ...sequences, ...small];
 
 /** Calls of the `matmul` kernel as a program of their own, over operands of these sizes. */
 function program(operandBytes: readonly number[], calls: readonly (readonly number[])[]): number {

@@ -376,6 +376,27 @@ void streamed() {
   }
 }
 
+// Aᵀ · B with few columns: columns of A are read where they stand (packed where they lie whole pages apart), and a
+// narrow B is packed by slices of its depth.
+template <class T>
+void narrow_gradients() {
+  const int64_t page = 4096 / static_cast<int64_t>(sizeof(T));
+  for (int way = 0; way < 4; way++) {
+    Case c;
+    c.m = way == 3 ? page : pick({131, 385});
+    c.n = pick({40, 64, 65, 127});
+    c.k = way == 1 ? 4200 : pick({900, 1025});
+    c.a_layout = 1;
+    c.b_layout = way & 1;
+    c.padding = way == 2 ? 3 : 0;
+    c.threads = 1 + way;
+    c.bias = way == 0;
+    c.accumulate = way == 1;
+    c.special = way == 2;
+    check<T>(c);
+  }
+}
+
 // A few rows against Bᵀ are not packed: the same rows as part of a larger product have the same bits, in every type.
 template <class T>
 void few_rows() {
@@ -443,12 +464,16 @@ int run_tests(int scale) {
   large_cases<bf16>();
   large_layouts<float>();
   streamed<float>();
+  narrow_gradients<float>();
   large_layouts<double>();
   streamed<double>();
+  narrow_gradients<double>();
   large_layouts<f16>();
   streamed<f16>();
+  narrow_gradients<f16>();
   large_layouts<bf16>();
   streamed<bf16>();
+  narrow_gradients<bf16>();
   few_rows<float>();
   few_rows<double>();
   few_rows<f16>();

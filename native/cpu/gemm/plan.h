@@ -217,9 +217,12 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       p.group = kStreamGroup;
       p.block_rows = g.m;
     }
-    // Few columns: A is not read often enough, unless its rows lie a multiple of a page apart and evict each other.
-    p.pack_a = !turned && !(P::kInPlace && g.a.col == 1 && (p.share_b || g.n <= 16 * NR) &&
-                            g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0);
+    // Few columns: A is not read often enough, unless its rows (or columns) lie a multiple of a page apart and evict
+    // each other. Columns that stand side by side cost more lines than packed ones: they stay for fewer uses.
+    const bool spread = (g.a.col == 1 ? g.a.row : g.a.col) * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0;
+    const bool few =
+        g.a.col == 1 ? p.share_b || g.n <= 16 * NR : g.a.row == 1 && p.share_b && !p.stream_b && g.n <= 4 * NR;
+    p.pack_a = !turned && !(P::kInPlace && spread && few);
     if (standing) {
       p.share_b = p.pack_a = false;
       p.tile_rows = p.block_rows;
