@@ -2041,7 +2041,7 @@ export const logsumexp: {
   (x: Tensor | number, options?: LogsumexpOptions): Tensor;
 } = ops.logsumexp;
 
-/** One direction of one LSTM layer: gates [T, B, 4H] (the inputs’ part, x · weight_ihᵀ + biases, in the order i f g o), weight [4H, H], states h0, c0 [B, H] → y [T, B, H], hn, cn [B, H]. i, f, o = σ, g = tanh of gates + h weightᵀ; c = f c + i g; h = o tanh(c). `reverse` walks from the last step. A row with `lengths` (i64 [B]) keeps its state outside of its first steps. */
+/** One direction of one LSTM layer: gates [T, B, 4H] (the inputs’ part, x · weight_ihᵀ + biases, in the order i f g o), weight [4H, H], states h0, c0 [B, H] → y [T, B, H], hn, cn [B, H]. i, f, o = σ, g = tanh of gates + h weightᵀ; c = f c + i g; h = o tanh(c). `reverse` walks from the last step. A row with `lengths` (i64 [B]) keeps its state outside of its first steps. Half types: c, the gates and all sums are f32; h is rounded where a product begins. */
 export const lstm: {
   (
     gates: Tensor | number,

@@ -76,7 +76,7 @@ export const gruBackward = defineOp({
       const gates = r.holding(interleave([dr, dz, dn]), live, 0);
       const products = r.holding(interleave([dr, dz, dn.mul(reset!)]), live, 0);
       made.set(t, { gates, products });
-      dh = r.holding(all.mul(z!).add(products.matmul(weight.cast(wide))), live, all);
+      dh = r.holding(all.mul(z!).add(r.rounded(products, dy.dtype).matmul(weight.cast(wide))), live, all);
     }
     const each = [...steps].sort((a, b) => a - b).map((t) => made.get(t)!);
     const rounded = steps.map((t) => made.get(t)!.products.cast(dy.dtype));
@@ -113,7 +113,7 @@ function composite(
   for (const t of steps) {
     const live = r.liveAt(lengths, t);
     const x = gates.select(0, t).cast(wide);
-    const plain = h.matmul(w);
+    const plain = r.rounded(h, gates.dtype).matmul(w);
     const p = bias === undefined ? plain : plain.add(bias.cast(wide));
     const [reset, z] = [0, 1].map((i) =>
       r

@@ -80,7 +80,7 @@ export const lstmBackward = defineOp({
           .permute([1, 0, 2])
           .reshape([h0.shape[0]!, 4 * h]),
       );
-      dh = r.holding(dgates.get(t)!.matmul(weight.cast(wide)), live, all);
+      dh = r.holding(r.rounded(dgates.get(t)!, dy.dtype).matmul(weight.cast(wide)), live, all);
       dc = r.holding(inner.mul(f!), live, dc);
     }
     const rounded = steps.map((t) => dgates.get(t)!.cast(dy.dtype));
@@ -120,7 +120,7 @@ function composite({ gates, weight, h0, c0, lengths }: Operands, reverse: boolea
   const steps = r.order(gates.shape[0]!, reverse);
   for (const t of steps) {
     const live = r.liveAt(lengths, t);
-    const z = gates.select(0, t).cast(wide).add(h.matmul(w));
+    const z = gates.select(0, t).cast(wide).add(r.rounded(h, gates.dtype).matmul(w));
     const [i, f, o] = [0, 1, 3].map((n) => r.block(z, n, size).sigmoid());
     const g = r.block(z, 2, size).tanh();
     const next = f!.mul(c).add(i!.mul(g));
@@ -141,7 +141,7 @@ function composite({ gates, weight, h0, c0, lengths }: Operands, reverse: boolea
 
 export const lstm = defineOp({
   name: 'lstm',
-  doc: 'One direction of one LSTM layer: gates [T, B, 4H] (the inputs’ part, x · weight_ihᵀ + biases, in the order i f g o), weight [4H, H], states h0, c0 [B, H] → y [T, B, H], hn, cn [B, H]. i, f, o = σ, g = tanh of gates + h weightᵀ; c = f c + i g; h = o tanh(c). `reverse` walks from the last step. A row with `lengths` (i64 [B]) keeps its state outside of its first steps.',
+  doc: 'One direction of one LSTM layer: gates [T, B, 4H] (the inputs’ part, x · weight_ihᵀ + biases, in the order i f g o), weight [4H, H], states h0, c0 [B, H] → y [T, B, H], hn, cn [B, H]. i, f, o = σ, g = tanh of gates + h weightᵀ; c = f c + i g; h = o tanh(c). `reverse` walks from the last step. A row with `lengths` (i64 [B]) keeps its state outside of its first steps. Half types: c, the gates and all sums are f32; h is rounded where a product begins.',
   inputs: ['gates', 'weight', 'h0', 'c0', 'lengths?'],
   attrs: { reverse: flag(false) },
   outputs: ['y', 'hn', 'cn'],

@@ -60,6 +60,11 @@ export function keptIn(kept: Meta, dtype: DType): DType {
   return kept.dtype === dtype ? dtype : wideOf(dtype);
 }
 
+/** `x` wide, rounded to `dtype` first: what goes into a product. For half types, whose states are f32 between the steps. */
+export function rounded(x: Tensor, dtype: DType): Tensor {
+  return x.cast(dtype).cast(wideOf(dtype));
+}
+
 /** The steps in the order in which the network sees them. */
 export function order(steps: number, reverse: boolean): number[] {
   const ascending = Array.from({ length: steps }, (_, i) => i);

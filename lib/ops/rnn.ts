@@ -68,7 +68,7 @@ export const rnnBackward = defineOp({
       const through = activation === 'tanh' ? all.mul(r.tanhSlope(out)) : where(out.gt(0), all, 0);
       const d = r.holding(through, live, 0);
       made.set(t, d);
-      dh = r.holding(d.matmul(weight.cast(wide)), live, all);
+      dh = r.holding(r.rounded(d, dy.dtype).matmul(weight.cast(wide)), live, all);
     }
     const each = [...steps].sort((a, b) => a - b).map((t) => made.get(t)!);
     return {
@@ -100,7 +100,7 @@ function composite(
   let h = h0.cast(wide);
   const steps = r.order(gates.shape[0]!, reverse);
   for (const t of steps) {
-    const z = gates.select(0, t).cast(wide).add(h.matmul(w));
+    const z = gates.select(0, t).cast(wide).add(r.rounded(h, gates.dtype).matmul(w));
     h = r.holding(activation === 'tanh' ? z.tanh() : z.relu(), r.liveAt(lengths, t), h);
     made.set(t, h);
   }

@@ -19,7 +19,8 @@ interface Case {
   readonly gradients: Readonly<Record<string, Values>>;
 }
 
-const CASES: Readonly<Record<string, Case>> = golden;
+const { 'lstm autocast bf16': MIXED, ...CASES }: Readonly<Record<string, Case>> & { 'lstm autocast bf16': Case } =
+  golden;
 const TOLERANCE = 1e-10; // the golden numbers, inputs too, have 12 digits; gradients are sums of some ten of them
 const [INPUT, HIDDEN] = [5, 6]; // as in golden_recurrent.py
 
@@ -141,6 +142,39 @@ describe('PyTorch’s recurrent layers and cells: names, outputs, states, gradie
 describe('a packed sequence gives what lengths give', () => {
   it.each(Object.keys(CASES).filter((name) => CASES[name]!.lengths !== null))('%s', (name) => {
     check(name, true);
+  });
+});
+
+describe('PyTorch’s LSTM in mixed precision', () => {
+  it('has bf16 outputs and f32 gradients, a few bf16 roundings away', () => {
+    const model = new nn.LSTM(INPUT, HIDDEN);
+    const f32 = (v: Values): Tensor => toTensor(v).to('f32');
+    model.loadStateDict(Object.fromEntries(Object.entries(MIXED.weights).map(([key, value]) => [key, f32(value)])));
+    const x = f32(MIXED.inputs['x']!).requiresGrad_();
+    const outputs = gp.autocast('bf16', () => {
+      const { output, hn, cn } = model.forward(x);
+      return [output, hn, cn];
+    });
+    expect(outputs.map((t) => t.dtype)).toEqual(['bf16', 'bf16', 'bf16']);
+    outputs
+      .map((t, i) => weigh(t.to('f64'), i))
+      .reduce((sum, loss) => sum.add(loss))
+      .backward();
+    // PyTorch also rounds the gates and the cells of every step: each result is some roundings (2⁻⁹) of either side away.
+    const close = (t: Tensor | null, want: Values, what: string): void => {
+      const have = t!.detach().to('f64').data('f64');
+      const scale = want.data.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+      const worst = want.data.reduce((most, v, i) => Math.max(most, Math.abs(v - have[i]!)), 0);
+      expect(worst / scale, what).toBeLessThan(2 ** -6);
+    };
+    outputs.forEach((t, i) => {
+      close(t, MIXED.outputs[i]!, `output ${String(i)}`);
+    });
+    for (const [key, p] of model.namedParameters()) {
+      expect(p.grad?.dtype).toBe('f32');
+      close(p.grad, MIXED.gradients[key]!, key);
+    }
+    close(x.grad, MIXED.gradients['x']!, 'x');
   });
 });
 

@@ -1,4 +1,5 @@
-"""Writes test/golden/recurrent.json: outputs, states and gradients of PyTorch's recurrent layers and cells, in f64.
+"""Writes test/golden/recurrent.json: outputs, states and gradients of PyTorch's recurrent layers and cells, in f64; and of
+an LSTM in mixed precision.
 
     python tools/pytorch/golden_recurrent.py
 
@@ -90,8 +91,19 @@ def cell(kind, options):
     return {"kind": kind.__name__, "options": options, "lengths": None, **results(model, inputs, outputs)}
 
 
+def mixed(hidden):
+    """f32 weights, products in bf16; as PyTorch does it on the CPU."""
+    torch.manual_seed(2)
+    model = nn.LSTM(INPUT, hidden)
+    inputs = {"x": torch.randn(TIME, BATCH, INPUT, requires_grad=True)}
+    with torch.autocast("cpu", torch.bfloat16):
+        y, (h, c) = model(inputs["x"])
+    return {"kind": "LSTM", "options": {}, "lengths": None, **results(model, inputs, [t.float() for t in (y, h, c)])}
+
+
 golden = {name: layer(kind, options, lengths, state) for name, kind, options, lengths, state in CASES}
 golden |= {name: cell(kind, options) for name, kind, options in CELLS}
+golden |= {"lstm autocast bf16": mixed(HIDDEN)}
 path = pathlib.Path(__file__).resolve().parents[2] / "test" / "golden" / "recurrent.json"
 lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in golden.items())
 path.write_text("{\n" + lines + "\n}\n")

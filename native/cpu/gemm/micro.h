@@ -42,8 +42,9 @@ enum Reading { kColumnsOfA = 0, kRowsOfA = 1, kStridedB = 0, kPackedB = 2 };
 extern const MicroFn<float, float> kMicroF32[4][3][kTileRows + 1];
 extern const MicroFn<double, double> kMicroF64[4][3][kTileRows + 1];
 #if defined(__AVX512F__)
-// a and b hold pairs of bf16 along k; k counts pairs. Call only when has_avx512_bf16().
-extern const MicroFn<float, uint32_t> kMicroBf16[3][kTileRows + 1];
+bool has_avx512_bf16();
+// a and b hold pairs of bf16 along k; k counts pairs; b is packed. Call only when has_avx512_bf16(). [Reading of A]...
+extern const MicroFn<float, uint32_t> kMicroBf16[2][3][kTileRows + 1];
 #endif
 
 namespace {

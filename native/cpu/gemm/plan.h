@@ -4,10 +4,6 @@
 #include "micro.h"
 #include "pack.h"
 
-#if defined(__AVX512F__)
-#include <cpuid.h>
-#endif
-
 namespace gp::GP_ISA {
 namespace {
 
@@ -79,20 +75,8 @@ struct Pairs {  // bf16 by vdpbf16ps
                    int count) {
     pack_pairs(dst, width, src, i_stride, k_stride, depth, count);
   }
-  static MicroFn<float, uint32_t> kernel(int, int vectors, int rows) { return kMicroBf16[vectors][rows]; }
+  static MicroFn<float, uint32_t> kernel(int, int vectors, int rows) { return kMicroBf16[kColumnsOfA][vectors][rows]; }
 };
-
-// CPUID leaves the virtual machine, so it is asked once.
-bool has_avx512_bf16() {
-  static int known = 0;  // 1 no, 2 yes
-  int state = __atomic_load_n(&known, __ATOMIC_RELAXED);
-  if (state == 0) {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    state = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0 ? 2 : 1;
-    __atomic_store_n(&known, state, __ATOMIC_RELAXED);
-  }
-  return state == 2;
-}
 #endif
 
 // ---- the plan: everything that follows from the shape

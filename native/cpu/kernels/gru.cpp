@@ -21,30 +21,30 @@ struct GruForward {
   GP_FN Read reads(int64_t step, int64_t row) const {
     return {gates + (step * s.batch + row) * 3 * s.hidden, 3, sizeof(T)};
   }
-  void step(Units u, int64_t step, int64_t row, const Products<W> &p, const W *h, W *after, W *) const {
+  void step(Units u, int64_t step, int64_t row, const Products<W> p, W *h, W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const T *x = gates + at * 3 * n;
     W *a = acts + at * 4 * n;
     T *to = y + at * n;
-    each_unit<V>(u, [&](int64_t j, int64_t k) {
-      const V r = Sigmoid::f(get<V>(x + j, k) + (get<V>(p.at(0, j), k) + offset(j, k)));
-      const V z = Sigmoid::f(get<V>(x + n + j, k) + (get<V>(p.at(1, j), k) + offset(n + j, k)));
-      const V q = get<V>(p.at(2, j), k) + offset(2 * n + j, k);
-      const V m = Tanh::f(get<V>(x + 2 * n + j, k) + r * q);
-      const V next = m + z * (get<V>(h + j, k) - m);
-      put(a + j, r, k);
-      put(a + n + j, z, k);
-      put(a + 2 * n + j, m, k);
-      put(a + 3 * n + j, q, k);
-      put(after + j, next, k);
-      put(to + j, next, k);
-    });
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) {
+          const V r = Sigmoid::f(get<V>(x + j, k) + (get<V>(p.at(0, j), k) + offset(j, k)));
+          const V z = Sigmoid::f(get<V>(x + n + j, k) + (get<V>(p.at(1, j), k) + offset(n + j, k)));
+          const V q = get<V>(p.at(2, j), k) + offset(2 * n + j, k);
+          const V m = Tanh::f(get<V>(x + 2 * n + j, k) + r * q);
+          const V next = m + z * (get<V>(h + j, k) - m);
+          put(a + j, r, k);
+          put(a + n + j, z, k);
+          put(a + 2 * n + j, m, k);
+          put(a + 3 * n + j, q, k);
+          put(h + j, next, k);
+          put(to + j, next, k);
+        });
   }
-  void hold(Units u, int64_t step, int64_t row, const W *h, W *after, const W *) const {
+  void hold(Units u, int64_t step, int64_t row, const W *h, const W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     clear_units(acts + at * 4 * n, 4, n, u);
     copy_units(y + at * n, h, u);
-    copy_units(after, h, u);
   }
   GP_FN void end(int64_t row, const W *h, const W *) const { copy_row(hn + row * s.hidden, h, s.hidden); }
 };
@@ -88,34 +88,38 @@ struct GruBackward {  // A: the type of what forward kept
   GP_FN Read reads(int64_t step, int64_t row) const {
     return {acts + (step * s.batch + row) * 4 * s.hidden, 4, sizeof(A)};
   }
-  void back(Units u, int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *) const {
+  template <class P>
+  void back(Units u, int64_t step, int64_t before, int64_t row, W *dh, OperandRow<P> dp, W *) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const A *a = acts + at * 4 * n;
     const T *past = before < 0 ? h0 + row * n : y + (before * s.batch + row) * n, *d = dy + at * n;
     T *to = dgates + at * 3 * n, *product = dproducts + at * 3 * n;
-    each_unit<V>(u, [&](int64_t j, int64_t k) {
-      const V r = get<V>(a + j, k), z = get<V>(a + n + j, k), m = get<V>(a + 2 * n + j, k);
-      const V g = get<V>(dh + j, k) + get<V>(d + j, k);
-      const V dm = Tanh::df(g * (V(1) - z), m), dz = Sigmoid::df(g * (get<V>(past + j, k) - m), z);
-      const V dr = Sigmoid::df(dm * get<V>(a + 3 * n + j, k), r), dq = dm * r;
-      put(dp + j, dr, k);
-      put(dp + n + j, dz, k);
-      put(dp + 2 * n + j, dq, k);
-      put(product + j, dr, k);
-      put(product + n + j, dz, k);
-      put(product + 2 * n + j, dq, k);
-      put(to + j, dr, k);
-      put(to + n + j, dz, k);
-      put(to + 2 * n + j, dm, k);
-      put(dh + j, g * z, k);
-    });
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) {
+          const V r = get<V>(a + j, k), z = get<V>(a + n + j, k), m = get<V>(a + 2 * n + j, k);
+          const V g = get<V>(dh + j, k) + get<V>(d + j, k);
+          const V dm = Tanh::df(g * (V(1) - z), m), dz = Sigmoid::df(g * (get<V>(past + j, k) - m), z);
+          const V dr = Sigmoid::df(dm * get<V>(a + 3 * n + j, k), r), dq = dm * r;
+          dp.put(j, dr, k);
+          dp.put(n + j, dz, k);
+          dp.put(2 * n + j, dq, k);
+          put(product + j, dr, k);
+          put(product + n + j, dz, k);
+          put(product + 2 * n + j, dq, k);
+          put(to + j, dr, k);
+          put(to + n + j, dz, k);
+          put(to + 2 * n + j, dm, k);
+          put(dh + j, g * z, k);
+        });
   }
   void hold(Units u, int64_t step, int64_t row, W *dh) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     clear_units(dgates + at * 3 * n, 3, n, u);
     clear_units(dproducts + at * 3 * n, 3, n, u);
     const T *d = dy + at * n;
-    each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
+    each_unit<V>(
+        u, [&](int64_t j, auto k)
+               __attribute__((always_inline)) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
   }
   GP_FN void end(int64_t row, const W *dh, const W *) const { copy_row(dh0 + row * s.hidden, dh, s.hidden); }
 };

@@ -22,35 +22,35 @@ struct LstmForward {
   GP_FN Read reads(int64_t step, int64_t row) const {
     return {gates + (step * s.batch + row) * 4 * s.hidden, 4, sizeof(T)};
   }
-  void step(Units u, int64_t step, int64_t row, const Products<W> &p, const W *, W *h, W *c) const {
+  void step(Units u, int64_t step, int64_t row, const Products<W> p, W *h, W *c) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const T *x = gates + at * 4 * n;
     W *a = acts + at * 4 * n, *cell = cells + at * n;
     T *to = y + at * n;
     const bool past = is_streamed<W>(s.steps * s.batch * 4 * n);
-    each_unit<V>(u, [&](int64_t j, int64_t k) {
-      const V i = Sigmoid::f(get<V>(x + j, k) + get<V>(p.at(0, j), k));
-      const V f = Sigmoid::f(get<V>(x + n + j, k) + get<V>(p.at(1, j), k));
-      const V g = Tanh::f(get<V>(x + 2 * n + j, k) + get<V>(p.at(2, j), k));
-      const V o = Sigmoid::f(get<V>(x + 3 * n + j, k) + get<V>(p.at(3, j), k));
-      const V next = f * get<V>(c + j, k) + i * g;
-      const V out = o * Tanh::f(next);
-      put_past(past, a + j, i, k);
-      put_past(past, a + n + j, f, k);
-      put_past(past, a + 2 * n + j, g, k);
-      put_past(past, a + 3 * n + j, o, k);
-      put(c + j, next, k);
-      put_past(past, cell + j, next, k);
-      put(h + j, out, k);
-      put(to + j, out, k);
-    });
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) {
+          const V i = Sigmoid::f(get<V>(x + j, k) + get<V>(p.at(0, j), k));
+          const V f = Sigmoid::f(get<V>(x + n + j, k) + get<V>(p.at(1, j), k));
+          const V g = Tanh::f(get<V>(x + 2 * n + j, k) + get<V>(p.at(2, j), k));
+          const V o = Sigmoid::f(get<V>(x + 3 * n + j, k) + get<V>(p.at(3, j), k));
+          const V next = f * get<V>(c + j, k) + i * g;
+          const V out = o * Tanh::f(next);
+          put_past(past, a + j, i, k);
+          put_past(past, a + n + j, f, k);
+          put_past(past, a + 2 * n + j, g, k);
+          put_past(past, a + 3 * n + j, o, k);
+          put(c + j, next, k);
+          put_past(past, cell + j, next, k);
+          put(h + j, out, k);
+          put(to + j, out, k);
+        });
   }
-  void hold(Units u, int64_t step, int64_t row, const W *h, W *after, const W *c) const {
+  void hold(Units u, int64_t step, int64_t row, const W *h, const W *c) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     clear_units(acts + at * 4 * n, 4, n, u);
     copy_units(cells + at * n, c, u);
     copy_units(y + at * n, h, u);
-    copy_units(after, h, u);
   }
   GP_FN void end(int64_t row, const W *h, const W *c) const {
     copy_row(hn + row * s.hidden, h, s.hidden);
@@ -102,38 +102,42 @@ struct LstmBackward {  // A: the type of what forward kept
   GP_FN Read reads(int64_t step, int64_t row) const {
     return {acts + (step * s.batch + row) * 4 * s.hidden, 4, sizeof(A)};
   }
-  void back(Units u, int64_t step, int64_t before, int64_t row, W *dh, W *dp, W *dc) const {
+  template <class P>
+  void back(Units u, int64_t step, int64_t before, int64_t row, W *dh, OperandRow<P> dp, W *dc) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     const A *a = acts + at * 4 * n, *cell = cells + at * n;
     const A *past = before < 0 ? nullptr : cells + (before * s.batch + row) * n;
     const T *start = c0 + row * n, *d = dy + at * n;
     T *to = dgates + at * 4 * n;
     const bool streamed = is_streamed<T>(s.steps * s.batch * 4 * n);
-    each_unit<V>(u, [&](int64_t j, int64_t k) {
-      const V i = get<V>(a + j, k), f = get<V>(a + n + j, k), g = get<V>(a + 2 * n + j, k),
-              o = get<V>(a + 3 * n + j, k);
-      const V c = past == nullptr ? get<V>(start + j, k) : get<V>(past + j, k);
-      const V h = get<V>(dh + j, k) + get<V>(d + j, k), t = Tanh::f(get<V>(cell + j, k));
-      const V inner = get<V>(dc + j, k) + Tanh::df(h * o, t);
-      const V di = Sigmoid::df(inner * g, i), df = Sigmoid::df(inner * c, f);
-      const V dg = Tanh::df(inner * i, g), dout = Sigmoid::df(h * t, o);
-      put(dp + j, di, k);
-      put(dp + n + j, df, k);
-      put(dp + 2 * n + j, dg, k);
-      put(dp + 3 * n + j, dout, k);
-      put_past(streamed, to + j, di, k);
-      put_past(streamed, to + n + j, df, k);
-      put_past(streamed, to + 2 * n + j, dg, k);
-      put_past(streamed, to + 3 * n + j, dout, k);
-      put(dc + j, inner * f, k);
-      put(dh + j, V(0), k);
-    });
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) {
+          const V i = get<V>(a + j, k), f = get<V>(a + n + j, k), g = get<V>(a + 2 * n + j, k),
+                  o = get<V>(a + 3 * n + j, k);
+          const V c = past == nullptr ? get<V>(start + j, k) : get<V>(past + j, k);
+          const V h = get<V>(dh + j, k) + get<V>(d + j, k), t = Tanh::f(get<V>(cell + j, k));
+          const V inner = get<V>(dc + j, k) + Tanh::df(h * o, t);
+          const V di = Sigmoid::df(inner * g, i), df = Sigmoid::df(inner * c, f);
+          const V dg = Tanh::df(inner * i, g), dout = Sigmoid::df(h * t, o);
+          dp.put(j, di, k);
+          dp.put(n + j, df, k);
+          dp.put(2 * n + j, dg, k);
+          dp.put(3 * n + j, dout, k);
+          put_past(streamed, to + j, di, k);
+          put_past(streamed, to + n + j, df, k);
+          put_past(streamed, to + 2 * n + j, dg, k);
+          put_past(streamed, to + 3 * n + j, dout, k);
+          put(dc + j, inner * f, k);
+          put(dh + j, V(0), k);
+        });
   }
   void hold(Units u, int64_t step, int64_t row, W *dh) const {
     const int64_t n = s.hidden, at = step * s.batch + row;
     clear_units(dgates + at * 4 * n, 4, n, u);
     const T *d = dy + at * n;
-    each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
+    each_unit<V>(
+        u, [&](int64_t j, auto k)
+               __attribute__((always_inline)) { put(dh + j, get<V>(dh + j, k) + get<V>(d + j, k), k); });
   }
   GP_FN void end(int64_t row, const W *dh, const W *dc) const {
     copy_row(dh0 + row * s.hidden, dh, s.hidden);

@@ -5,7 +5,7 @@
 // some units of one row of one step. Batches with rows enough for all threads, and small problems, are cut into rows
 // instead, which need not wait for each other.
 //
-// Bits: an element is one chain of multiply-adds however units and rows are cut.
+// Bits: an element is one chain of multiply-adds however units and rows are cut. bf16 in pairs: gemm/README.md, "Bits".
 //
 // Behind its length a row keeps its state, and its gates get no gradient.
 #pragma once
@@ -14,8 +14,7 @@
 #endif
 
 #include "../gemm/gemm.h"
-#include "../gemm/panel.h"
-#include "rows.h"
+#include "recurrent_operand.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -45,10 +44,13 @@ struct Units {
   int64_t count() const { return j1 - j0; }
 };
 
+// body(j, k) for the vectors of some units. k is a constant of its type but at the end: a cell is inlined for whole
+// vectors, so that its constants stay in registers from one to the next.
 template <class V, class F>
 GP_FN void each_unit(Units u, F body) {
+  constexpr std::integral_constant<int64_t, V::lanes> kWhole;
   int64_t j = u.j0;
-  for (; j + V::lanes <= u.j1; j += V::lanes) body(j, static_cast<int64_t>(V::lanes));
+  for (; j + V::lanes <= u.j1; j += V::lanes) body(j, kWhole);
   if (j < u.j1) body(j, u.j1 - j);
 }
 
@@ -148,12 +150,13 @@ constexpr int64_t kCounterBytes = 64;
 GP_FN int64_t counters_of(const Cut &cut, int64_t rounds, size_t wide) {
   return cut.parts == 1 ? 0 : cut.groups * rounds * kCounterBytes / static_cast<int64_t>(wide);
 }
-// Per group: the state before and behind a step, the cell's own `extra` states, each part's products.
+// Per group: the state and the cell's own `extra` states, the operands before and behind a step, each part's products.
 GP_FN Scratch forward_scratch(const Sequence &s, const Cut &cut, int64_t gates, int extra, size_t wide) {
   return {gates * panel_size(s.hidden, s.hidden, wide), counters_of(cut, s.steps, wide),
-          cut.rows * ((2 + extra) * Sequence::pad(s.hidden) + cut.parts * gates * cut.width())};
+          cut.rows * ((3 + extra) * Sequence::pad(s.hidden) + cut.parts * gates * cut.width())};
 }
-// Per group: the gradient of the state, of the gates of two steps, the cell's own states, each part's products.
+// Per group: the gradient of the state, the cell's own states, the operands (gradients of the gates) of two steps, each
+// part's products.
 GP_FN Scratch backward_scratch(const Sequence &s, const Cut &cut, int64_t gates, int extra, size_t wide) {
   return {panel_size(gates * s.hidden, s.hidden, wide), counters_of(cut, s.steps + 1, wide),
           cut.rows *
@@ -180,9 +183,11 @@ GP_FN size_t backward_bytes(const Sequence &s, int64_t gates, int extra, size_t 
 
 // `gates` panels one after the other: gate g is rows [g n, (g + 1) n) of the weight turned around; or, with gates 1,
 // the whole weight as it stands.
-template <class W>
-GP_FN void pack_weight(W *panel, const gp_view &weight, int64_t gates, int64_t row, int64_t col, int64_t k, int64_t n) {
-  const int64_t strips = panel_strips(n, sizeof(W)), elements = panel_size(k, n, sizeof(W));
+template <class P>
+GP_FN void pack_weight(typename P::Packed *panel, const gp_view &weight, int64_t gates, int64_t row, int64_t col,
+                       int64_t k, int64_t n) {
+  constexpr size_t kBytes = sizeof(typename P::Packed);
+  const int64_t strips = panel_strips(n, kBytes), elements = panel_size(P::depth(k), n, kBytes);
   const int64_t bytes = weight.dtype == GP_F64 ? 8 : weight.dtype == GP_F32 ? 4 : 2;
   ranges(gates * strips, 1 + 16384 * strips / (1 + elements), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
@@ -196,7 +201,8 @@ GP_FN void pack_weight(W *panel, const gp_view &weight, int64_t gates, int64_t r
 template <class To, class From>
 GP_FN void copy_units(To *to, const From *from, Units u) {
   using V = Compute<To>;
-  each_unit<V>(u, [&](int64_t j, int64_t k) { put(to + j, get<V>(from + j, k), k); });
+  each_unit<V>(
+      u, [&](int64_t j, auto k) __attribute__((always_inline)) { put(to + j, get<V>(from + j, k), k); });
 }
 template <class To, class From>
 GP_FN void copy_row(To *to, const From *from, int64_t n) {
@@ -261,67 +267,92 @@ struct Products {
 };
 
 // cell.begin(row, state, extra): the state before the first step; cell.reads(step, row); cell.step(units, step, row,
-// products, before, after, extra): one step, which stores what it makes; cell.hold(units, step, row, before, after,
-// extra): the same behind the row's length; cell.end(row, state, extra).
-template <int kGates, class T, class Cell>
-void run_forward(const Sequence &s, const gp_view &weight, WideOf<T> *work, const Cell &cell) {
-  using W = WideOf<T>;
-  const int64_t ld = Sequence::pad(s.hidden);
+// products, state, extra): one step, which stores what it makes; cell.hold(units, step, row, state, extra): the same
+// behind the row's length; cell.end(row, state, extra).
+template <int kGates, class P, class Cell>
+void walk_forward(P, const Sequence &s, const gp_view &weight, typename P::Wide *work, const Cell &cell) {
+  using W = typename P::Wide;
+  using V = Compute<typename P::Type>;
+  using Operand = typename P::Operand;
+  const int64_t ld = Sequence::pad(s.hidden), depth = P::depth(s.hidden);
   const Cut cut(s, kGates, sizeof(W));
   const Scratch size = forward_scratch(s, cut, kGates, Cell::kExtra, sizeof(W));
-  const int64_t states = cut.rows * ld, panel = panel_size(s.hidden, s.hidden, sizeof(W));
+  const int64_t states = cut.rows * ld, gate = panel_size(depth, s.hidden, sizeof(W));
+  typename P::Packed *const panel = reinterpret_cast<typename P::Packed *>(work);
+  pack_weight<P>(panel, weight, kGates, 1, s.hidden, s.hidden, s.hidden);
   W *const base = work + size.panel + size.counters;
-  pack_weight(work, weight, kGates, 1, s.hidden, s.hidden, s.hidden);
-  auto extra_of = [&](int64_t row) { return base + row / cut.rows * size.group + 2 * states + row % cut.rows * ld; };
-  auto state_of = [&](int64_t row, int64_t round) {
-    return base + row / cut.rows * size.group + round % 2 * states + row % cut.rows * ld;
+  auto state_of = [&](int64_t row) { return base + row / cut.rows * size.group + row % cut.rows * ld; };
+  auto extra_of = [&](int64_t row) { return state_of(row) + states; };
+  auto operand_of = [&](int64_t row, int64_t round) {
+    W *const group = base + row / cut.rows * size.group + (1 + Cell::kExtra + round % 2) * states;
+    return reinterpret_cast<Operand *>(group) + row % cut.rows * ld;
   };
-  for (int64_t r = 0; r < s.batch; r++) cell.begin(r, state_of(r, 0), extra_of(r));
+  auto leave = [&](Units u, int64_t row, int64_t round) {
+    const W *state = state_of(row);
+    Operand *to = operand_of(row, round);
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) { P::put_operand(to + j, get<V>(state + j, k), k); });
+  };
+  for (int64_t r = 0; r < s.batch; r++) {
+    cell.begin(r, state_of(r), extra_of(r));
+    leave({0, s.hidden}, r, 0);
+    for (int64_t round = 0; round < 2; round++) P::end_row(operand_of(r, round), s.hidden);
+  }
   run_rounds(cut, s.steps, work + size.panel, [&](int64_t group, int64_t round, int64_t part) {
     const int64_t step = s.at(round), first = group * cut.rows, rows = cut.rows_of(s, group), width = cut.width();
     const Units u = cut.units(part);
-    W *products = base + group * size.group + (2 + Cell::kExtra) * states + part * cut.rows * kGates * width;
+    W *products = base + group * size.group + (3 + Cell::kExtra) * states + part * cut.rows * kGates * width;
     Lines lines;
-    const int64_t register_tiles = kGates * panel_tiles(rows, s.hidden, u.count(), sizeof(W));
+    const int64_t register_tiles = kGates * panel_tiles(rows, depth, u.count(), sizeof(W));
     PanelAhead ahead = lines.aim(cell.reads(step, first), s, u, rows, register_tiles * 3 / 4);
     for (int64_t g = 0; g < kGates; g++)
-      multiply_panel(products + g * width, kGates * width, state_of(first, round), ld, rows,
-                     work + g * panel + u.j0 * s.hidden, s.hidden, u.count(), &ahead);
-    for (int64_t r = 0; r < rows; r++) {
-      const W *before = state_of(first + r, round);
-      W *after = state_of(first + r, round + 1), *extra = extra_of(first + r);
-      if (s.live(first + r, step)) {
-        cell.step(u, step, first + r, Products<W>{products + r * kGates * width, width, u.j0}, before, after, extra);
+      P::multiply(products + g * width, kGates * width, operand_of(first, round), ld, rows,
+                  panel + g * gate + u.j0 * depth, s.hidden, u.count(), &ahead);
+    for (int64_t r = first; r < first + rows; r++) {
+      if (s.live(r, step)) {
+        cell.step(u, step, r, Products<W>{products + (r - first) * kGates * width, width, u.j0}, state_of(r),
+                  extra_of(r));
       } else {
-        cell.hold(u, step, first + r, before, after, extra);
+        cell.hold(u, step, r, state_of(r), extra_of(r));
       }
+      leave(u, r, round + 1);
     }
     end_stream();
   });
-  for (int64_t r = 0; r < s.batch; r++) cell.end(r, state_of(r, s.steps), extra_of(r));
+  for (int64_t r = 0; r < s.batch; r++) cell.end(r, state_of(r), extra_of(r));
+}
+
+template <int kGates, class T, class Cell>
+void run_forward(const Sequence &s, const gp_view &weight, WideOf<T> *work, const Cell &cell) {
+  with_operands<T>([&](auto operands) { walk_forward<kGates>(operands, s, weight, work, cell); });
 }
 
 // cell.begin(row, dh, extra); cell.reads(step, row); cell.back(units, step, before, row, dh, dproducts, extra): from dh
-// (without dy) the gradients of the gates, stored, and of the recurrent product; what reaches the state before on a
-// direct way stays in dh. `before` is the step whose state went in, or -1. cell.hold(units, step, row, dh): adds dy
-// alone; cell.end(row, dh, extra).
-template <int kGates, class T, class Cell>
-void run_backward(const Sequence &s, const gp_view &weight, WideOf<T> *work, const Cell &cell) {
-  using W = WideOf<T>;
-  using V = Compute<T>;
-  const int64_t n = kGates * s.hidden, ld = Sequence::pad(s.hidden), wide = Sequence::pad(n);
+// (without dy) the gradients of the gates, stored, and of the recurrent product, an OperandRow; what reaches the state
+// before on a direct way stays in dh. `before` is the step whose state went in, or -1. cell.hold(units, step, row, dh):
+// adds dy alone; cell.end(row, dh, extra).
+template <int kGates, class P, class Cell>
+void walk_backward(P, const Sequence &s, const gp_view &weight, typename P::Wide *work, const Cell &cell) {
+  using W = typename P::Wide;
+  using V = Compute<typename P::Type>;
+  using Operand = typename P::Operand;
+  const int64_t n = kGates * s.hidden, ld = Sequence::pad(s.hidden), wide = Sequence::pad(n), depth = P::depth(n);
   const Cut cut(s, kGates, sizeof(W));
   const Scratch size = backward_scratch(s, cut, kGates, Cell::kExtra, sizeof(W));
-  const int64_t states = cut.rows * ld;
+  const int64_t states = cut.rows * ld, operands = cut.rows * wide;
+  typename P::Packed *const panel = reinterpret_cast<typename P::Packed *>(work);
+  pack_weight<P>(panel, weight, 1, s.hidden, 1, n, s.hidden);
   W *const base = work + size.panel + size.counters;
-  pack_weight(work, weight, 1, s.hidden, 1, n, s.hidden);
   auto state_of = [&](int64_t row) { return base + row / cut.rows * size.group + row % cut.rows * ld; };
   auto extra_of = [&](int64_t row) { return state_of(row) + states; };
-  auto gates_of = [&](int64_t row, int64_t round) {
-    return base + row / cut.rows * size.group + (1 + Cell::kExtra) * states +
-           (round % 2 * cut.rows + row % cut.rows) * wide;
+  auto operand_of = [&](int64_t row, int64_t round) {
+    W *const group = base + row / cut.rows * size.group + (1 + Cell::kExtra) * states + round % 2 * operands;
+    return reinterpret_cast<Operand *>(group) + row % cut.rows * wide;
   };
-  for (int64_t r = 0; r < s.batch; r++) cell.begin(r, state_of(r), extra_of(r));
+  for (int64_t r = 0; r < s.batch; r++) {
+    cell.begin(r, state_of(r), extra_of(r));
+    for (int64_t round = 0; round < 2; round++) P::end_row(operand_of(r, round), n);
+  }
   // Round i: what the gates of step i - 1 (counted from the end) send back, then the gates of step i.
   run_rounds(cut, s.steps + 1, work + size.panel, [&](int64_t group, int64_t round, int64_t part) {
     const int64_t first = group * cut.rows, rows = cut.rows_of(s, group), width = cut.width();
@@ -331,28 +362,35 @@ void run_backward(const Sequence &s, const gp_view &weight, WideOf<T> *work, con
       Lines lines;
       PanelAhead ahead = {nullptr, 0, 0};
       if (i >= 0)
-        ahead = lines.aim(cell.reads(step, first), s, u, rows, panel_tiles(rows, n, u.count(), sizeof(W)) * 3 / 4);
-      W *through = gates_of(group * cut.rows, 0) + 2 * cut.rows * wide + part * cut.rows * width;
-      multiply_panel(through, width, gates_of(first, round - 1), wide, rows, work + u.j0 * n, n, u.count(), &ahead);
+        ahead = lines.aim(cell.reads(step, first), s, u, rows, panel_tiles(rows, depth, u.count(), sizeof(W)) * 3 / 4);
+      W *through = base + group * size.group + (1 + Cell::kExtra) * states + 2 * operands + part * cut.rows * width;
+      P::multiply(through, width, operand_of(first, round - 1), wide, rows, panel + u.j0 * depth, n, u.count(), &ahead);
       for (int64_t r = 0; r < rows; r++) {
         W *dh = state_of(first + r);
         const W *add = through + r * width;
-        each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(add + j - u.j0, k), k); });
+        each_unit<V>(
+            u, [&](int64_t j, auto k)
+                   __attribute__((always_inline)) { put(dh + j, get<V>(dh + j, k) + get<V>(add + j - u.j0, k), k); });
       }
     }
     if (i < 0) return;
-    for (int64_t r = 0; r < rows; r++) {
-      W *dh = state_of(first + r), *gates = gates_of(first + r, round);
-      if (s.live(first + r, step)) {
-        cell.back(u, step, before, first + r, dh, gates, extra_of(first + r));
+    for (int64_t r = first; r < first + rows; r++) {
+      Operand *operand = operand_of(r, round);
+      if (s.live(r, step)) {
+        cell.back(u, step, before, r, state_of(r), OperandRow<P>{operand}, extra_of(r));
       } else {
-        clear_units(gates, kGates, s.hidden, u);
-        cell.hold(u, step, first + r, dh);
+        clear_units(operand, kGates, s.hidden, u);
+        cell.hold(u, step, r, state_of(r));
       }
     }
     end_stream();
   });
   for (int64_t r = 0; r < s.batch; r++) cell.end(r, state_of(r), extra_of(r));
+}
+
+template <int kGates, class T, class Cell>
+void run_backward(const Sequence &s, const gp_view &weight, WideOf<T> *work, const Cell &cell) {
+  with_operands<T>([&](auto operands) { walk_backward<kGates>(operands, s, weight, work, cell); });
 }
 
 // dweight[n, hidden] = Σ over steps and rows of dproductsᵀ · the state that went in: y of the step before, or h0.

@@ -18,17 +18,17 @@ struct RnnForward {
   GP_FN Read reads(int64_t step, int64_t row) const {
     return {gates + (step * s.batch + row) * s.hidden, 1, sizeof(T)};
   }
-  void step(Units u, int64_t step, int64_t row, const Products<W> &p, const W *, W *h, W *) const {
+  void step(Units u, int64_t step, int64_t row, const Products<W> p, W *h, W *) const {
     const int64_t n = s.hidden, at = (step * s.batch + row) * n;
-    each_unit<V>(u, [&](int64_t j, int64_t k) {
-      const V next = Act::f(get<V>(gates + at + j, k) + get<V>(p.at(0, j), k));
-      put(h + j, next, k);
-      put(y + at + j, next, k);
-    });
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) {
+          const V next = Act::f(get<V>(gates + at + j, k) + get<V>(p.at(0, j), k));
+          put(h + j, next, k);
+          put(y + at + j, next, k);
+        });
   }
-  void hold(Units u, int64_t step, int64_t row, const W *h, W *after, const W *) const {
+  void hold(Units u, int64_t step, int64_t row, const W *h, const W *) const {
     copy_units(y + (step * s.batch + row) * s.hidden, h, u);
-    copy_units(after, h, u);
   }
   GP_FN void end(int64_t row, const W *h, const W *) const { copy_row(hn + row * s.hidden, h, s.hidden); }
 };
@@ -44,19 +44,23 @@ struct RnnBackward {
 
   GP_FN void begin(int64_t row, W *dh, W *) const { copy_row(dh, dhn + row * s.hidden, s.hidden); }
   GP_FN Read reads(int64_t step, int64_t row) const { return {y + (step * s.batch + row) * s.hidden, 1, sizeof(T)}; }
-  void back(Units u, int64_t step, int64_t, int64_t row, W *dh, W *dp, W *) const {
+  template <class P>
+  void back(Units u, int64_t step, int64_t, int64_t row, W *dh, OperandRow<P> dp, W *) const {
     const int64_t n = s.hidden, at = (step * s.batch + row) * n;
-    each_unit<V>(u, [&](int64_t j, int64_t k) {
-      const V g = Act::df(get<V>(dh + j, k) + get<V>(dy + at + j, k), get<V>(y + at + j, k));
-      put(dp + j, g, k);
-      put(dgates + at + j, g, k);
-      put(dh + j, V(0), k);
-    });
+    each_unit<V>(
+        u, [&](int64_t j, auto k) __attribute__((always_inline)) {
+          const V g = Act::df(get<V>(dh + j, k) + get<V>(dy + at + j, k), get<V>(y + at + j, k));
+          dp.put(j, g, k);
+          put(dgates + at + j, g, k);
+          put(dh + j, V(0), k);
+        });
   }
   void hold(Units u, int64_t step, int64_t row, W *dh) const {
     const int64_t n = s.hidden, at = (step * s.batch + row) * n;
     clear_units(dgates + at, 1, n, u);
-    each_unit<V>(u, [&](int64_t j, int64_t k) { put(dh + j, get<V>(dh + j, k) + get<V>(dy + at + j, k), k); });
+    each_unit<V>(
+        u, [&](int64_t j, auto k)
+               __attribute__((always_inline)) { put(dh + j, get<V>(dh + j, k) + get<V>(dy + at + j, k), k); });
   }
   GP_FN void end(int64_t row, const W *dh, const W *) const { copy_row(dh0 + row * s.hidden, dh, s.hidden); }
 };
