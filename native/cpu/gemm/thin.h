@@ -2,6 +2,7 @@
 // memory is the limit. Blocks of B are transposed in registers on the way and never packed; half types are widened or
 // paired on the way too, and every element is the same ascending-k chain as everywhere else.
 #pragma once
+#include "ahead.h"
 #include "plan.h"
 
 namespace gp::GP_ISA {
@@ -62,9 +63,10 @@ struct ThinOf {
 #endif
 
 // sums[row * kThinColumns + column] of columns j0 … j1; unit u of A's row m stands at a[m * a_row + u * a_unit].
+// `next`: the column that this thread will probably begin with afterwards.
 template <int M, class P>
 void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int64_t a_row, int64_t a_unit,
-               const typename P::Type *b, int64_t j0, int64_t j1, typename P::Sum *sums) {
+               const typename P::Type *b, int64_t j0, int64_t j1, int64_t next, typename P::Sum *sums) {
   using Unit = typename ThinOf<P>::Unit;
   using V = typename Vec<typename P::Sum>::V;
   constexpr int N = Vec<typename P::Sum>::N;
@@ -74,15 +76,21 @@ void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int
     const int rows = clamp_lanes(j1 - j, N);
     V acc[M];
     for (int m = 0; m < M; m++) acc[m] = V{};
+    // The rows of B after these, one after the other as memory gives them fastest: sixteen short streams at once are
+    // more than the processor follows by itself.
+    const int64_t then = j + N < j1 ? j + N : next;
+    Ahead rows_of_b;
+    if (then < g.n) {
+      constexpr int64_t size = sizeof(typename P::Type);
+      rows_of_b.aim(b + then * g.b.col, min64(N, g.n - then), g.k * size, g.b.col * size, ceil_div(units, N));
+    }
     for (int64_t u = 0; u < units; u += N) {
       const int lanes = clamp_lanes(units - u, N);
       const int64_t left = g.k - u * E;
       const typename P::Type *p = b + j * g.b.col + u * E;
       V r[N];
+      rows_of_b.now();
       if (rows == N && left >= N * E) {
-        // The next rows, a block ahead: sixteen short streams at once are more than the processor follows by itself.
-#pragma GCC unroll 16
-        for (int i = 0; i < N; i++) __builtin_prefetch(p + (N + i) * g.b.col, 0, 2);
 #pragma GCC unroll 16
         for (int i = 0; i < N; i++) r[i] = Unit::load_units(p + i * g.b.col, N * E);
       } else {
@@ -110,6 +118,7 @@ void thin_product(const GemmArgs &g, const Finish<typename P::Type, typename P::
   using T = typename P::Type;
   using Packed = typename ThinOf<P>::Unit::Packed;
   const T *a = static_cast<const T *>(g.a.data), *b = static_cast<const T *>(g.b.data);
+  const int64_t threads = g.m * g.n * g.k >= kSerialMacs ? thread_count() : 1;
   auto tile = [&](int64_t index, int) {
     alignas(64) typename P::Sum sums[kThinRows * kThinColumns];
     alignas(64) Packed packed[P::kInPlace ? 1 : kThinRows * kChunk];
@@ -123,23 +132,24 @@ void thin_product(const GemmArgs &g, const Finish<typename P::Type, typename P::
       P::pack(packed, static_cast<int>(g.m), a, g.a.row, g.a.col, g.k, static_cast<int>(g.m));
     }
     const int64_t j0 = index * kThinColumns, j1 = min64(g.n, j0 + kThinColumns);
+    const int64_t next = (index + threads) * kThinColumns;
     switch (g.m) {
       case 1:
-        thin_sums<1, P>(g, x, row, unit, b, j0, j1, sums);
+        thin_sums<1, P>(g, x, row, unit, b, j0, j1, next, sums);
         break;
       case 2:
-        thin_sums<2, P>(g, x, row, unit, b, j0, j1, sums);
+        thin_sums<2, P>(g, x, row, unit, b, j0, j1, next, sums);
         break;
       case 3:
-        thin_sums<3, P>(g, x, row, unit, b, j0, j1, sums);
+        thin_sums<3, P>(g, x, row, unit, b, j0, j1, next, sums);
         break;
       default:
-        thin_sums<4, P>(g, x, row, unit, b, j0, j1, sums);
+        thin_sums<4, P>(g, x, row, unit, b, j0, j1, next, sums);
     }
     finish_tile(finish, sums, kThinColumns, static_cast<int>(g.m), static_cast<int>(j1 - j0), 0, j0);
   };
   const int64_t count = ceil_div(g.n, kThinColumns);
-  if (g.m * g.n * g.k >= kSerialMacs) return tiles(count, tile);
+  if (threads > 1) return tiles(count, tile);
   for (int64_t i = 0; i < count; i++) tile(i, 0);
 }
 
