@@ -17,16 +17,16 @@ namespace {
 
 constexpr int kPoints = 16;
 
-// Point e of tile t, channel c stands at e * step + t * row + c.
+// Point e of tile t, channel c stands at e * step + t * row + c. Neither is a power of two: the points of a tile, and
+// the tiles of a point, would evict each other.
 struct Points {
   int64_t row, step;
   Points(int64_t tiles, int64_t width)
       : row(width % 256 == 0 ? width + 16 : width), step(ceil_div(tiles * row, 1024) * 1024 + 16) {}
-  // Powers of two are avoided: the points of one tile, and the tiles of one point, would evict each other.
   int64_t size() const { return kPoints * step; }
 };
 
-// Every linear step of the transforms, for the four (two, three) vectors of a row or column.
+// The matrices of the formulas above, times a column of vectors.
 template <class V>
 GP_INLINE void input_step(const V d[4], V to[4]) {  // Bᵀ
   to[0] = d[0] - d[2];
