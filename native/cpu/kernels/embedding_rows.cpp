@@ -1,7 +1,7 @@
 // Gradients of tables as the rows that were used (embedding_rows), and updates of those rows alone. An entry's row
 // stands in `ids`: each row once, ascending, then -1. Cost follows the entries, not the table.
 #include "optim_update.h"
-#include "rows.h"
+#include "table_rows.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -11,43 +11,55 @@ namespace {
 // [keys][keys of the other pass][starts of the rows]; a key is row << 32 | position
 size_t rows_workspace(const gp_call *c) { return static_cast<size_t>(3 * numel(in(c, 1)) + 1) * sizeof(uint64_t); }
 
+// Counts of the keys' digits, and the keys of the rows that are not padding. Few keys are sorted by small digits: there
+// the counters would cost more than the keys.
+struct Digits {
+  static constexpr int kMost = 11;
+  int bits, passes = 0;
+  int32_t count[4][1 << kMost];
+
+  Digits(int64_t n, int64_t rows) {
+    const int most = n < 1024 ? 8 : kMost, width = rows > 1 ? 64 - __builtin_clzll(static_cast<uint64_t>(rows - 1)) : 0;
+    passes = (width + most - 1) / most;
+    bits = passes == 0 ? 0 : (width + passes - 1) / passes;
+    for (int p = 0; p < passes; p++) memset(count[p], 0, sizeof(int32_t) << bits);
+  }
+  GP_INLINE uint64_t of(uint64_t key, int pass) const {
+    return key >> (32 + pass * bits) & ((uint64_t{1} << bits) - 1);
+  }
+};
+
 template <class I>
-int64_t collect_keys(const I *id, int64_t n, int64_t padding, uint64_t *keys) {
+int64_t collect_keys(const I *id, int64_t n, int64_t padding, uint64_t *keys, Digits *digits) {
   int64_t count = 0;
   for (int64_t i = 0; i < n; i++) {
     const int64_t row = static_cast<int64_t>(id[i]);
-    if (row != padding) keys[count++] = static_cast<uint64_t>(row) << 32 | static_cast<uint64_t>(i);
+    const uint64_t key = static_cast<uint64_t>(row) << 32 | static_cast<uint64_t>(i);
+    keys[count] = key;
+    if (row == padding) continue;
+    count++;
+    for (int p = 0; p < digits->passes; p++) digits->count[p][digits->of(key, p)]++;
   }
   return count;
 }
 
-// Stable by row, a byte per pass; answers where the sorted keys stand.
-uint64_t *sort_keys(uint64_t *keys, uint64_t *other, int64_t n, int64_t rows) {
-  for (int shift = 32; shift < 64 && static_cast<uint64_t>(rows - 1) >> (shift - 32) != 0; shift += 8) {
-    int64_t start[257] = {};
-    for (int64_t i = 0; i < n; i++) start[(keys[i] >> shift & 255u) + 1]++;
-    for (int b = 0; b < 256; b++) start[b + 1] += start[b];
-    for (int64_t i = 0; i < n; i++) other[start[keys[i] >> shift & 255u]++] = keys[i];
+// Stable by row, a digit per pass; answers where the sorted keys stand. A digit that all keys share needs no pass.
+uint64_t *sort_keys(uint64_t *keys, uint64_t *other, int64_t n, Digits *digits) {
+  for (int p = 0; n > 0 && p < digits->passes; p++) {
+    int32_t *start = digits->count[p];
+    if (start[digits->of(keys[0], p)] == n) continue;
+    int32_t sum = 0;
+    for (int b = 0; b < 1 << digits->bits; b++) {
+      const int32_t here = start[b];
+      start[b] = sum;
+      sum += here;
+    }
+    for (int64_t i = 0; i < n; i++) other[start[digits->of(keys[i], p)]++] = keys[i];
     uint64_t *swap = keys;
     keys = other;
     other = swap;
   }
   return keys;
-}
-
-template <class T>
-void sum_entries(const T *dy, const uint64_t *keys, int64_t count, int64_t width, T *to) {
-  using V = Compute<T>;
-  auto row = [&](int64_t i) { return dy + static_cast<int64_t>(keys[i] & 0xffffffffu) * width; };
-  if (count == 1) {
-    memcpy(to, row(0), static_cast<size_t>(width) * sizeof(T));
-    return;
-  }
-  each_vector<V>(width, [&](int64_t j, int64_t k) {
-    V s = get<V>(row(0) + j, k);
-    for (int64_t i = 1; i < count; i++) s = s + get<V>(row(i) + j, k);
-    put(to + j, s, k);
-  });
 }
 
 int32_t embedding_rows(gp_context *, const gp_kernel *, const gp_call *c) {
@@ -60,15 +72,14 @@ int32_t embedding_rows(gp_context *, const gp_kernel *, const gp_call *c) {
   auto *keys = static_cast<uint64_t *>(c->workspace), *other = keys + n;
   auto *starts = reinterpret_cast<int64_t *>(other + n);
   int64_t count = 0;
+  Digits digits(n, rows);
   GP_INTEGERS(indices.dtype, I, {
     const I *id = data<I>(indices);
-    for (int64_t i = 0; i < n; i++) {
-      if (static_cast<int64_t>(id[i]) < 0 || static_cast<int64_t>(id[i]) >= rows)
-        return report(c, GP_INDEX_OUT_OF_RANGE, i, static_cast<double>(id[i]));
-    }
-    count = collect_keys(id, n, padding, keys);
+    if (const int64_t i = first_outside(id, n, rows); i >= 0)
+      return report(c, GP_INDEX_OUT_OF_RANGE, i, static_cast<double>(id[i]));
+    count = collect_keys(id, n, padding, keys, &digits);
   });
-  const uint64_t *sorted = sort_keys(keys, other, count, rows);
+  const uint64_t *sorted = sort_keys(keys, other, count, &digits);
   int64_t found = 0;
   int64_t *to = data<int64_t>(ids);
   for (int64_t i = 0; i < count; i++) {
@@ -81,14 +92,20 @@ int32_t embedding_rows(gp_context *, const gp_kernel *, const gp_call *c) {
   GP_FLOATS(dy.dtype, T, {
     const T *from = data<T>(dy);
     T *row = data<T>(values);
+    const RowPlaces place(dy);
+    const int64_t bytes = width * static_cast<int64_t>(sizeof(T));
+    const Fetched rows_of_dy[] = {{from, static_cast<int64_t>(sizeof(T)), bytes}};
+    auto at = [&](int64_t i) { return place.at(static_cast<int64_t>(sorted[i] & 0xffffffffu)); };
     ranges(n, rows_per_tile(width), [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; r++) {
-        if (r < found) {
-          sum_entries(from, sorted + starts[r], starts[r + 1] - starts[r], width, row + r * width);
-        } else {
-          memset(row + r * width, 0, static_cast<size_t>(width) * sizeof(T));
-        }
-      }
+      const int64_t used = end < found ? end : found;
+      fetching(
+          rows_of_dy, 1, begin, used, [&](int64_t r) { return at(starts[r]); },
+          [&](int64_t r) {
+            auto occurrence = [&](int64_t i) { return at(starts[r] + i); };
+            sum_rows(from, place.step, starts[r + 1] - starts[r], width, occurrence, row + r * width);
+          });
+      const int64_t rest = used > begin ? used : begin;
+      memset(row + rest * width, 0, static_cast<size_t>((end - rest) * bytes));
     });
   });
   return GP_OK;
@@ -112,23 +129,33 @@ int32_t rows_to_dense(gp_context *, const gp_kernel *, const gp_call *c) {
 
 // ---- updates --------------------------------------------------------------------------------------------------------
 
-enum { kValues = 1, kIds = 2, kFirstState = 3 };
+enum { kValues = 1, kIds = 2, kFirstState = 3, kMostStates = 2 };
 
-// body(Type<T>, tensor, element of the table, element of the values, n) for every run of elements within one row.
+// update(Type<T>, tensor) answers body(element of the table, element of the values, n), which is called for every run
+// of elements within one row; the row and those of the `states` lists of state are fetched ahead.
 template <class F>
-GP_INLINE void over_rows(const gp_call *c, const F &body) {
+GP_INLINE void over_rows(const gp_call *c, int states, const F &update) {
   auto *first = static_cast<int64_t *>(c->workspace);
   over_list(c, kValues, first, index_tiles(c, kValues, first), [&](int i, int64_t begin, int64_t end, int64_t) {
     const int64_t *ids = data<int64_t>(in_list(c, kIds, i));
     const int64_t width = in_list(c, kValues, i).shape[1], rows = in_list(c, 0, i).shape[0];
     with_float(in_list(c, 0, i).dtype, [&](auto type) {
-      for (int64_t at = begin; at < end;) {
-        const int64_t row = at / width, column = at - row * width;
-        const int64_t n = width - column < end - at ? width - column : end - at, id = ids[row];
-        if (id < 0 || id >= rows) break;
-        body(type, i, id * width + column, at, n);
-        at += n;
+      using T = typename decltype(type)::type;
+      using W = typename Wide<T>::type;
+      const auto body = update(type, i);
+      Fetched lists[kMostStates + 1];
+      for (int k = 0; k <= states; k++) {
+        const int64_t bytes = width * static_cast<int64_t>(k == 0 ? sizeof(T) : sizeof(W));
+        lists[k] = {in_list(c, k == 0 ? 0 : kFirstState + k - 1, i).data, bytes, bytes};
       }
+      auto used = [&](int64_t row) { return ids[row] < 0 || ids[row] >= rows ? 0 : ids[row]; };
+      fetching(lists, states + 1, begin / width, (end + width - 1) / width, used, [&](int64_t row) {
+        const int64_t id = ids[row];
+        if (id < 0 || id >= rows) return;
+        const int64_t from = row * width > begin ? row * width : begin;
+        const int64_t to = (row + 1) * width < end ? (row + 1) * width : end;
+        body(id * width + from - row * width, from, to - from);
+      });
     });
   });
 }
@@ -145,10 +172,12 @@ int32_t sgd_rows_step(gp_context *, const gp_kernel *, const gp_call *c) {
   const Step s = read_step(c, 4, Attrs(c).flag());
   if (s.skip) return GP_OK;
   for (int i = 0; i < c->input_count[0]; i++) ++step_of(c, 3, i);
-  over_rows(c, [&](auto type, int i, int64_t at, int64_t from, int64_t n) {
+  over_rows(c, 0, [&](auto type, int i) {
     using T = typename decltype(type)::type;
     using W = typename Wide<T>::type;
-    sgd_run(list_data<T>(c, 0, i, at), list_data<T>(c, kValues, i, from), n, W(s.scale), W(s.lr));
+    T *p = list_data<T>(c, 0, i, 0), *g = list_data<T>(c, kValues, i, 0);
+    const W scale = W(s.scale), lr = W(s.lr);
+    return [=](int64_t at, int64_t from, int64_t n) { sgd_run(p + at, g + from, n, scale, lr); };
   });
   return GP_OK;
 }
@@ -172,12 +201,13 @@ int32_t adagrad_rows_step(gp_context *, const gp_kernel *, const gp_call *c) {
   const Step s = read_step(c, 5, attrs.flag());
   if (s.skip) return GP_OK;
   for (int i = 0; i < c->input_count[0]; i++) ++step_of(c, 4, i);
-  over_rows(c, [&](auto type, int i, int64_t at, int64_t from, int64_t n) {
+  over_rows(c, 1, [&](auto type, int i) {
     using T = typename decltype(type)::type;
     using W = typename Wide<T>::type;
-    const double rate = s.lr / (1.0 + (step_count(c, 4, i) - 1.0) * lr_decay);
-    adagrad_run(list_data<T>(c, 0, i, at), list_data<T>(c, kValues, i, from), list_data<W>(c, kFirstState, i, at), n,
-                W(s.scale), W(rate), W(eps));
+    T *p = list_data<T>(c, 0, i, 0), *g = list_data<T>(c, kValues, i, 0);
+    W *sum = list_data<W>(c, kFirstState, i, 0);
+    const W scale = W(s.scale), rate = W(s.lr / (1.0 + (step_count(c, 4, i) - 1.0) * lr_decay)), tiny = W(eps);
+    return [=](int64_t at, int64_t from, int64_t n) { adagrad_run(p + at, g + from, sum + at, n, scale, rate, tiny); };
   });
   return GP_OK;
 }
@@ -214,12 +244,14 @@ int32_t sparse_adam_step(gp_context *, const gp_kernel *, const gp_call *c) {
     const double t = static_cast<double>(++step_of(c, 5, i));
     rate[i] = s.lr * sqrt(1.0 - pow(beta2, t)) / (1.0 - pow(beta1, t));
   }
-  over_rows(c, [&](auto type, int i, int64_t at, int64_t from, int64_t n) {
+  over_rows(c, 2, [&](auto type, int i) {
     using T = typename decltype(type)::type;
     using W = typename Wide<T>::type;
+    T *p = list_data<T>(c, 0, i, 0), *g = list_data<T>(c, kValues, i, 0);
+    W *m = list_data<W>(c, kFirstState, i, 0), *v = list_data<W>(c, kFirstState + 1, i, 0);
     const Adam<W> k{W(s.scale), W(1.0 - beta1), W(1.0 - beta2), W(eps)};
-    adam_run(list_data<T>(c, 0, i, at), list_data<T>(c, kValues, i, from), list_data<W>(c, kFirstState, i, at),
-             list_data<W>(c, kFirstState + 1, i, at), n, k, W(rate[i]));
+    const W r = W(rate[i]);
+    return [=](int64_t at, int64_t from, int64_t n) { adam_run(p + at, g + from, m + at, v + at, n, k, r); };
   });
   return GP_OK;
 }
@@ -227,7 +259,8 @@ int32_t sparse_adam_step(gp_context *, const gp_kernel *, const gp_call *c) {
 }  // namespace
 
 GP_ROWS(embedding_rows) = {
-    {"embedding_rows", "dy indices -> values ids ; rows paddingIdx", kFloats, 0, 0, rows_workspace, embedding_rows},
+    {"embedding_rows", "dy indices -> values ids ; rows paddingIdx", kFloats, 0, 1u << 0, rows_workspace,
+     embedding_rows},
     {"rows_to_dense", "values ids -> y ; rows", kFloats, 0, 0, nullptr, rows_to_dense},
     {"sgd_rows_step", "params[] values[] ids[] steps[] lr scale? skip? -> ; maximize", kFloats, GP_KERNEL_MUTATES, 0,
      list_workspace, sgd_rows_step},
