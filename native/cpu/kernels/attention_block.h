@@ -14,8 +14,14 @@ constexpr int kShort = kLanes == 16 ? 4 : 2;  // rows of the strips that are lef
 
 GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-GP_FN int64_t strips_of(int64_t rows) { return (rows + kStrip - 1) / kStrip; }
 GP_FN int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Strips of a result with so many rows, and panels of so many lanes.
+GP_FN int64_t strips_of(int64_t rows) { return (rows + kStrip - 1) / kStrip; }
+template <class V>
+GP_FN int64_t panels_of(int64_t lanes) {
+  return (lanes + kPanel * V::lanes - 1) / (kPanel * V::lanes);
+}
 
 // In assembly, because the compiler otherwise folds the broadcast into every fma of the row and doubles the loads.
 #if defined(__AVX512F__)
