@@ -8,8 +8,9 @@ import { state } from '../ops/gateway/state.js';
 import { constant } from '../ops/gateway/constants.js';
 import { needTensors } from '../ops/options.js';
 import { add, add_ } from '../ops/pointwise_binary.js';
-import { denseRows } from '../ops/embedding_rows.js';
+import { addRows_, denseRows } from '../ops/embedding_rows.js';
 import { expand } from '../ops/view.js';
+import { dtypeSize } from '../tensor/dtype.js';
 import { RowGradient } from '../tensor/row_gradient.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import { assertLive, births, type Storage } from '../tensor/storage.js';
@@ -74,7 +75,8 @@ export function grad(
     { leaves, results },
     (target, g, slot) => {
       const key = target instanceof Tensor ? target : keyOf(target, slot);
-      found.set(key, accumulateTransient(found.get(key) ?? null, whole(g), createGraph));
+      const first = found.get(key) ?? null;
+      found.set(key, accumulateTransient(first, first === null ? whole(g) : g, createGraph));
     },
   );
   return inputs.map((input, i) => {
@@ -263,11 +265,33 @@ export function heldWhole(g: Tensor): Tensor {
   return dense;
 }
 
-/** The first gradient is kept as it is; the second makes an owned sum; later ones are added in place. */
+/**
+ * Adds the rows to `y` in place; they are let go of. A −0 of `y` in another row stays −0, which the sum with the whole table
+ * would make 0: the values are equal.
+ */
+export function addRows(y: Tensor, rows: RowGradient): void {
+  withGrad(false, () => addRows_.named({ y, values: rows, ids: rows.ids }));
+  dropIds(rows);
+}
+
+/**
+ * The whole of a storage that only this gradient uses: whoever returns what somebody else holds (a view of dy, one gradient for
+ * two inputs, a saved tensor, what a hook has seen or `keep` protects) either counts among its uses or does not leave it to
+ * the engine. What the rule that runs has just returned is not the engine's yet.
+ */
+export function isExclusive(g: Tensor): boolean {
+  return g.storage.engine && g.storage.uses === 1 && g.isContiguous && g.numel * dtypeSize(g.dtype) === g.storage.bytes;
+}
+
+/** The first gradient is kept as it is; the second makes an owned sum; later ones, and rows, are added in place. */
 export function accumulateTransient(first: Tensor | null, given: Tensor, createGraph: boolean): Tensor {
   if (first === null) return hold(given);
-  const dy = whole(given);
   const have = heldWhole(first);
+  if (given instanceof RowGradient && isExclusive(have)) {
+    addRows(have, given);
+    return have;
+  }
+  const dy = whole(given);
   if (!createGraph && have.storage.engine && have.storage.uses === 1 && have.isContiguous && owned.has(have)) {
     add_(have, dy);
     return have;
@@ -284,6 +308,10 @@ export function accumulateTransient(first: Tensor | null, given: Tensor, createG
 
 /** Sums made by the engine itself: nobody else can hold a view of them. */
 const owned = new WeakSet<Tensor>();
+
+function seenGradients(node: Node, dys: (Tensor | null)[], wants: boolean[], mode: Mode): (Tensor | null)[] {
+  return ruleGradients(node, dys, wants, mode, grad).map((g) => g && whole(g));
+}
 
 /** Calls a node's hooks and rule and routes what comes out. */
 function step(
@@ -311,7 +339,7 @@ function step(
   const gradients =
     interceptor === null
       ? ruleGradients(node, dys, wants, mode, grad)
-      : interceptor(node, () => byInput(node, ruleGradients(node, dys, wants, mode, grad)), dys).flat();
+      : interceptor(node, () => byInput(node, seenGradients(node, dys, wants, mode)), dys).flat();
   for (let i = 0; i < gradients.length; i++) {
     const g = gradients[i] ?? null;
     const parent = parents[i];

@@ -4,10 +4,9 @@ import { add, add_ } from '../ops/pointwise_binary.js';
 import { denseRows } from '../ops/embedding_rows.js';
 import { contiguous } from '../ops/memory.js';
 import { state } from '../ops/gateway/state.js';
-import { dtypeSize } from '../tensor/dtype.js';
 import { RowGradient } from '../tensor/row_gradient.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { drop, heldWhole, hooked } from './engine.js';
+import { addRows, drop, heldWhole, hooked, isExclusive } from './engine.js';
 import { withGrad } from './modes.js';
 
 /** `.grad` for readers inside the library that keep neither it nor a view of it. */
@@ -82,10 +81,12 @@ export function replaceGradient(leaf: Tensor, value: Tensor | null): void {
   if (old !== null && old !== value && old.storage.unseen && isSpared(old)) old.storage.release();
 }
 
-/** What hooks and `.grad` of a leaf get: rows only where there is neither a hook nor a gradient to add them to. */
+/** What hooks and `.grad` of a leaf get: rows only where there is no hook, to be kept or to be added to a whole gradient. */
 export function leafGradient(leaf: Tensor, g: Tensor): Tensor {
-  const alone = (leaf.hooks ?? []).length === 0 && rowsOf(leaf) === null && isFree(leaf.gradient);
-  return alone ? g : heldWhole(g);
+  if (!(g instanceof RowGradient)) return g;
+  if ((leaf.hooks ?? []).length > 0 || rowsOf(leaf) !== null) return heldWhole(g);
+  const have = presentGradient(leaf);
+  return (have === null ? g.sparse : have.isContiguous) ? g : heldWhole(g);
 }
 
 /** The gradient `g` of one backward pass as the hooks of its leaf leave it. */
@@ -95,20 +96,24 @@ export function throughHooks(leaf: Tensor, g: Tensor): Tensor {
   return next;
 }
 
-/** Delivers `next`, which is `g` after its hooks, to a leaf. */
-export function storeGradient(leaf: Tensor, g: Tensor, next: Tensor, createGraph: boolean): void {
-  if (next instanceof RowGradient) {
+/** Delivers `after`, which is `given` after its hooks, to a leaf. */
+export function storeGradient(leaf: Tensor, given: Tensor, after: Tensor, createGraph: boolean): void {
+  // Rows have passed no hook of their own, but those of other leaves may have changed this one since.
+  const g = leafGradient(leaf, given);
+  const next = given === after ? g : after;
+  const have = presentGradient(leaf);
+  if (next instanceof RowGradient && have === null) {
     keepRows(leaf, next);
     return;
   }
-  const have = leaf.gradient?.storage.private === true ? null : leaf.gradient;
   if (createGraph) {
     leaf.gradient = have === null ? next : withGrad(true, () => add(have, next));
     return;
   }
   withGrad(false, () => {
     if (have !== null) {
-      add_(have, next);
+      if (next instanceof RowGradient) addRows(have, next);
+      else add_(have, next);
       state.recorder?.gradient?.(leaf, 'accumulated', have);
       drop(g);
       return;
@@ -127,12 +132,7 @@ export function storeGradient(leaf: Tensor, g: Tensor, next: Tensor, createGraph
   });
 }
 
-/** Whether a leaf has no gradient that something is to be added to. */
-function isFree(gradient: Tensor | null): boolean {
-  return gradient === null || gradient.storage.private;
-}
-
-/** The whole of a storage that only this gradient uses. */
-function isExclusive(g: Tensor): boolean {
-  return g.storage.engine && g.storage.uses === 1 && g.isContiguous && g.numel * dtypeSize(g.dtype) === g.storage.bytes;
+/** The gradient of a leaf that another one is to be added to. */
+function presentGradient({ gradient }: Tensor): Tensor | null {
+  return gradient?.storage.private === true ? null : gradient;
 }

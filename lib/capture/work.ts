@@ -16,7 +16,14 @@ export function workOf(instruction: Instruction): Work {
     for (const operand of listOf(slot)) bytes += bytesOf(operand);
   for (const i of instruction.op.mutates)
     for (const operand of listOf(instruction.inputs[i])) bytes += bytesOf(operand);
-  return { flops: flopsOf(instruction), bytes };
+  return { flops: flopsOf(instruction), bytes: bytes + ofRows(instruction) };
+}
+
+/** What to add where an op touches of a table only as many rows as another operand has. */
+function ofRows({ op, inputs, outputs }: Instruction): number {
+  const input = (i: number): number => listOf(inputs[i]).reduce((sum, operand) => sum + bytesOf(operand), 0);
+  if (op.name === 'embedding') return listOf(outputs[0]).reduce((sum, y) => sum + bytesOf(y), 0) - input(1);
+  return op.name === 'add_rows_' ? 2 * (input(1) - input(0)) : 0;
 }
 
 /** A broadcast axis is read once. */

@@ -2,7 +2,7 @@
 import { GradproofError, shown } from '../errors.js';
 import { FLOATS, isFloat } from '../tensor/dtype.js';
 import { RowGradient } from '../tensor/row_gradient.js';
-import { showShape } from '../tensor/shape.js';
+import { showShape, type Shape } from '../tensor/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { flag, integer, optional } from './gateway/attrs.js';
 import { defineOp, like } from './gateway/define.js';
@@ -86,6 +86,15 @@ function rowsAreSeen(dy: Tensor): boolean {
   return !state.grad && !watched && Object.getPrototypeOf(dy) === Tensor.prototype;
 }
 
+/**
+ * Whether rows are worth an op more than the dense gradient: they save two to three walks over the table where something else
+ * has made a dense gradient to add them to (a head tied to it), and cost a copy of the rows where nothing has; up to an
+ * eighth of the table that was not measurable. Below 2¹⁸ elements (1 MB) calls cost more than memory.
+ */
+function rowsPay(indices: Tensor, [rows, width]: Shape): boolean {
+  return indices.numel * 8 <= rows! && rows! * width! >= 2 ** 18;
+}
+
 export const embedding = defineOp({
   name: 'embedding',
   doc: 'weight[indices]: one row of the table [rows, width] per id. The row `paddingIdx` gets no gradient. `scaleGradByFreq` divides a row’s gradient by its occurrences; with `sparse` the gradient of a leaf is kept as the rows used, which SGD, Adagrad and SparseAdam update alone (read, it is whole). ERR_INDEX for an id outside the table.',
@@ -124,9 +133,9 @@ export const embedding = defineOp({
       weight: () => {
         const rows = weight.shape[0]!;
         const g = scaleGradByFreq ? dy.div(occurrences(indices, rows).cast(dy.dtype).unsqueeze(-1)) : dy;
-        if (sparse && rowsAreSeen(g)) {
+        if ((sparse || rowsPay(indices, weight.shape)) && rowsAreSeen(g)) {
           const { values, ids } = embeddingRows.named({ dy: g, indices }, { rows, paddingIdx });
-          return new RowGradient(values, ids, weight.shape);
+          return new RowGradient(values, ids, weight.shape, sparse);
         }
         return embeddingBackward.named({ dy: g, indices }, { rows, paddingIdx }).dweight;
       },

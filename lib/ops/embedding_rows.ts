@@ -88,7 +88,7 @@ function sampleRows(s: Sampler): { readonly values: Tensor; readonly ids: Tensor
 
 export const rowsToDense = defineOp({
   name: 'rows_to_dense',
-  doc: 'A table [rows, width] of zeros with the rows of embedding_rows in it.',
+  doc: 'A table [rows, width] of zeros with the rows of embedding_rows in it. ERR_INDEX for an id outside the table, ERR_VALUE where they do not ascend.',
   inputs: ['values', 'ids'],
   attrs: { rows: integer() },
   outputs: ['y'],
@@ -109,6 +109,34 @@ export const rowsToDense = defineOp({
 export function denseRows(gradient: RowGradient): Tensor {
   return rowsToDense.named({ values: gradient, ids: gradient.ids }, { rows: gradient.table[0]! }).y;
 }
+
+export const addRows_ = defineOp({
+  name: 'add_rows_',
+  doc: 'y[ids[i]] += values[i], in place: y is a table [rows, width], ids are those of embedding_rows (ascending, each once, −1 behind the last). ERR_INDEX for an id outside the table, ERR_VALUE where they do not ascend.',
+  inputs: ['y', 'values', 'ids'],
+  attrs: {},
+  outputs: [],
+  mutates: ['y'],
+  dtypes: TABLE,
+  receiver: false,
+  infer: ({ y, values, ids }) => {
+    checkEntries('add_rows_', values, ids);
+    if (y.shape.length !== 2 || y.shape[1] !== values.shape[1] || y.dtype !== values.dtype)
+      refuse('add_rows_', `values must be rows of ${y.dtype}${showShape(y.shape)}, got ${showShape(values.shape)}`);
+    return {};
+  },
+  reference: ({ y, values, ids }) => {
+    const { g, used } = whole(y, values, ids, undefined, false);
+    y.copy_(y.add(g.to(y.dtype)).where(used, y));
+    return {};
+  },
+  gradient: { kind: 'none', because: 'rows are for optimizers; under createGraph the dense gradient is made instead' },
+  *samples(s) {
+    yield { in: { y: s.randn([7, 3]), ...sampleRows(s) } };
+    const [dy, indices] = [s.randn([9, 33]), s.ids([9], 40)];
+    yield { in: { y: s.randn([40, 33]), ...embeddingRows.named({ dy, indices }, { rows: 40 }) } };
+  },
+});
 
 interface RowLists {
   readonly lr: Meta;

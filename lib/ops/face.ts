@@ -2279,7 +2279,7 @@ export const round: {
 } = ops.round;
 
 /**
- * A table [rows, width] of zeros with the rows of embedding_rows in it.
+ * A table [rows, width] of zeros with the rows of embedding_rows in it. ERR_INDEX for an id outside the table, ERR_VALUE where they do not ascend.
  * No gradient: rows are for optimizers; under createGraph the dense gradient is made instead.
  */
 export const rowsToDense: {

@@ -9,10 +9,13 @@ import { Tensor } from './tensor.js';
 export class RowGradient extends Tensor {
   readonly ids: Tensor;
   readonly table: Shape;
+  /** Whether a leaf may keep it by rows (`sparse: true`); otherwise the engine makes it whole unless it can add it to something. */
+  readonly sparse: boolean;
 
-  constructor(rows: Tensor, ids: Tensor, table: Shape) {
+  constructor(rows: Tensor, ids: Tensor, table: Shape, sparse: boolean) {
     super(rows.storage, rows.shape, rows.stride, rows.offset, rows.dtype);
     this.ids = ids;
     this.table = table;
+    this.sparse = sparse;
   }
 }

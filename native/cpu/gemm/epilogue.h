@@ -45,6 +45,50 @@ __attribute__((always_inline)) inline void store_narrow<f16>(f16 *p, VF v, int n
 }
 #endif
 
+// Half results kept in f32 (wide_c): rounded to T, then widened.
+template <class T>
+GP_INLINE void store_rounded(float *p, VF v, int n) {
+  for (int i = 0; i < n; i++) p[i] = widen(narrow<T>(v[i]));
+}
+#if defined(__AVX512F__)
+template <>
+__attribute__((always_inline)) inline void store_rounded<bf16>(float *p, VF v, int n) {
+  __m512i u = (__m512i)v, lsb = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  __m512i r = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), lsb);
+  __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+  r = _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
+  r = _mm512_and_si512(r, _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
+  _mm512_mask_storeu_ps(p, mask16(n), (__m512)r);
+}
+template <>
+__attribute__((always_inline)) inline void store_rounded<f16>(float *p, VF v, int n) {
+  __m256i h = _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  _mm512_mask_storeu_ps(p, mask16(n), _mm512_cvtph_ps(h));
+}
+#endif
+
+// How C stands in memory: T, or Rounded<T> (wide_c).
+template <class T>
+struct Rounded {};
+template <class To>
+struct Stored {
+  using Element = To;
+  template <class V>
+  static GP_INLINE void put(To *p, V v, int n) {
+    store_narrow<To>(p, v, n);
+  }
+  template <class A>
+  static GP_INLINE To one(A v) {
+    return narrow<To>(v);
+  }
+};
+template <class T>
+struct Stored<Rounded<T>> {
+  using Element = float;
+  static GP_INLINE void put(float *p, VF v, int n) { store_rounded<T>(p, v, n); }
+  static GP_INLINE float one(float v) { return widen(narrow<T>(v)); }
+};
+
 // Columns j .. j + n of a row whose columns are `stride` apart (0: one value for all).
 template <class A, class T>
 GP_INLINE typename Vec<A>::V load_columns(const T *p, int64_t stride, int n) {
@@ -54,17 +98,18 @@ GP_INLINE typename Vec<A>::V load_columns(const T *p, int64_t stride, int n) {
   for (int i = 0; i < n; i++) v[i] = widen(p[i * stride]);
   return v;
 }
-template <class T, class V>
-GP_INLINE void store_columns(T *p, int64_t stride, V v, int n) {
-  if (stride == 1) return store_narrow<T>(p, v, n);
-  for (int i = 0; i < n; i++) p[i * stride] = narrow<T>(v[i]);
+template <class To, class V>
+GP_INLINE void store_columns(typename Stored<To>::Element *p, int64_t stride, V v, int n) {
+  if (stride == 1) return Stored<To>::put(p, v, n);
+  for (int i = 0; i < n; i++) p[i * stride] = Stored<To>::one(v[i]);
 }
 
 // The finished value joins what memory holds.
 template <class To, class T, class A, class V>
 GP_INLINE void put(const Finish<T, A> &f, V v, int64_t i, int64_t j, int n) {
-  To *c = static_cast<To *>(f.c) + i * f.c_row + j * f.c_col;
-  if (f.accumulate) v = load_columns<A>(static_cast<const To *>(c), f.c_col, n) + v;
+  using Element = typename Stored<To>::Element;
+  Element *c = static_cast<Element *>(f.c) + i * f.c_row + j * f.c_col;
+  if (f.accumulate) v = load_columns<A>(static_cast<const Element *>(c), f.c_col, n) + v;
   store_columns<To>(c, f.c_col, v, n);
 }
 
@@ -73,11 +118,12 @@ template <class To, class T, class A, bool Accumulate>
 __attribute__((noinline)) void finish_plain(const Finish<T, A> &f, const A *tile, int64_t ld, int rows, int cols,
                                             int64_t i0, int64_t j0) {
   using V = typename Vec<A>::V;
+  using Element = typename Stored<To>::Element;
   constexpr int N = Vec<A>::N;
   for (int col = 0; col < cols; col += N) {
     const int n = clamp_lanes(cols - col, N);
     const T *bias = f.bias == nullptr ? nullptr : f.bias + i0 * f.bias_row + (j0 + col) * f.bias_col;
-    To *c = static_cast<To *>(f.c) + i0 * f.c_row + j0 + col;
+    Element *c = static_cast<Element *>(f.c) + i0 * f.c_row + j0 + col;
     V b = bias == nullptr || f.bias_row != 0 ? V{} : load_columns<A>(bias, f.bias_col, n);
     for (int r = 0; r < rows; r++, c += f.c_row) {
       V v = load(tile + r * ld + col) * f.alpha;
@@ -85,8 +131,8 @@ __attribute__((noinline)) void finish_plain(const Finish<T, A> &f, const A *tile
         if (f.bias_row != 0) b = load_columns<A>(bias + r * f.bias_row, f.bias_col, n);
         v += b;
       }
-      if (Accumulate) v = load_wide<A>(static_cast<const To *>(c), n) + v;
-      store_narrow<To>(c, v, n);
+      if (Accumulate) v = load_wide<A>(static_cast<const Element *>(c), n) + v;
+      Stored<To>::put(c, v, n);
     }
   }
 }
@@ -103,7 +149,10 @@ void finish_tile(const Finish<T, A> &f, A *tile, int64_t ld, int rows, int cols,
       return f.accumulate ? finish_plain<To, T, A, true>(f, tile, ld, rows, cols, i0, j0)
                           : finish_plain<To, T, A, false>(f, tile, ld, rows, cols, i0, j0);
     };
-    return f.wide_c ? plain(A{}) : plain(T{});
+    if constexpr (sizeof(T) < sizeof(A)) {
+      if (f.wide_c) return plain(Rounded<T>{});
+    }
+    return plain(T{});
   }
   const bool active = f.activation != kNoActivation;
   auto walk = [&](auto body) __attribute__((always_inline)) {
@@ -119,11 +168,10 @@ void finish_tile(const Finish<T, A> &f, A *tile, int64_t ld, int rows, int cols,
   auto after = [&](typename Vec<A>::V v, int64_t i, int64_t j, int n) __attribute__((always_inline)) {
     if (f.residual != nullptr)
       v += load_columns<A>(f.residual + i * f.residual_row + j * f.residual_col, f.residual_col, n);
-    if (f.wide_c) {
-      put<A>(f, v, i, j, n);
-    } else {
-      put<T>(f, v, i, j, n);
+    if constexpr (sizeof(T) < sizeof(A)) {
+      if (f.wide_c) return put<Rounded<T>>(f, v, i, j, n);
     }
+    put<T>(f, v, i, j, n);
   };
   if (!active) return walk([&](A *p, int64_t i, int64_t j, int n) { after(before(p, i, j, n), i, j, n); });
   walk([&](A *p, int64_t i, int64_t j, int n) { store(p, before(p, i, j, n)); });

@@ -157,8 +157,9 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     }
     if (plan.turned && closing) {  // rows of C, which is written transposed
       const Finish<typename P::Type, Sum> &f = o.finish;
-      next_c.aim(static_cast<const typename P::Type *>(f.c) + t.j0 * f.c_row + t.block.first + row0, t.j1 - t.j0,
-                 tile_rows * kOperand, f.c_row * kOperand, strips * col_tiles);
+      const int64_t size = f.wide_c ? sizeof(Sum) : kOperand;
+      next_c.aim(static_cast<const char *>(f.c) + (t.j0 * f.c_row + t.block.first + row0) * size, t.j1 - t.j0,
+                 tile_rows * size, f.c_row * size, strips * col_tiles);
     }
     // Groups of columns of which B's panels stay in L2 while the strips pass.
     for (int64_t group = t.j0; group < t.j1; group += width) {

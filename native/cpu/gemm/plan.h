@@ -175,7 +175,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   p.turned = turned;
   p.plain = !turned && g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
             g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
-            (g.wide_c || sizeof(typename P::Type) == sizeof(Sum));
+            sizeof(typename P::Type) == sizeof(Sum);
   const bool standing = !turned && stands<P>(g);
   const bool shallow = turned || standing || (!P::kInPlace && few_rows(g));
   p.depth = block_depth<P>(g.k, shallow ? P::kDepth / 2 : P::kDepth);

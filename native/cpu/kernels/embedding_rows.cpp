@@ -111,18 +111,66 @@ int32_t embedding_rows(gp_context *, const gp_kernel *, const gp_call *c) {
   return GP_OK;
 }
 
+// How many entries stand before the first -1; -1 after a report. That ids ascend is what lets threads share the work.
+int64_t count_entries(const gp_call *c, const gp_view &entries, int64_t rows) {
+  const int64_t *ids = data<int64_t>(entries);
+  int64_t count = 0;
+  for (; count < entries.shape[0] && ids[count] >= 0; count++) {
+    const bool ascends = count == 0 || ids[count] > ids[count - 1];
+    if (ids[count] < rows && ascends) continue;
+    report(c, ascends ? GP_INDEX_OUT_OF_RANGE : GP_BAD_VALUE, count, static_cast<double>(ids[count]));
+    return -1;
+  }
+  return count;
+}
+
+// The first entry of row `row` or a later one.
+int64_t first_from(const int64_t *ids, int64_t count, int64_t row) {
+  int64_t low = 0;
+  for (int64_t high = count; low < high;) {
+    const int64_t middle = low + (high - low) / 2;
+    if (ids[middle] < row) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 int32_t rows_to_dense(gp_context *, const gp_kernel *, const gp_call *c) {
   const gp_view &values = in(c, 0), &y = out(c, 0);
   const int64_t *ids = data<int64_t>(in(c, 1));
-  const int64_t n = values.shape[0], width = values.shape[1], rows = y.shape[0];
+  const int64_t width = values.shape[1], rows = y.shape[0], count = count_entries(c, in(c, 1), rows);
+  if (count < 0) return c->status->code;
   GP_FLOATS(values.dtype, T, {
     T *to = data<T>(y);
     const T *from = data<T>(values);
     ranges(rows, rows_per_tile(width), [&](int64_t begin, int64_t end) {
       memset(to + begin * width, 0, static_cast<size_t>((end - begin) * width) * sizeof(T));
+      for (int64_t i = first_from(ids, count, begin); i < count && ids[i] < end; i++)
+        memcpy(to + ids[i] * width, from + i * width, static_cast<size_t>(width) * sizeof(T));
     });
-    for (int64_t i = 0; i < n && ids[i] >= 0 && ids[i] < rows; i++)
-      memcpy(to + ids[i] * width, from + i * width, static_cast<size_t>(width) * sizeof(T));
+  });
+  return GP_OK;
+}
+
+int32_t add_rows(gp_context *, const gp_kernel *, const gp_call *c) {
+  const gp_view &y = in(c, 0), &values = in(c, 1);
+  const int64_t *ids = data<int64_t>(in(c, 2));
+  const int64_t width = values.shape[1], count = count_entries(c, in(c, 2), y.shape[0]);
+  if (count < 0) return c->status->code;
+  GP_FLOATS(y.dtype, T, {
+    using V = Compute<T>;
+    T *to = data<T>(y);
+    const T *from = data<T>(values);
+    ranges(count, rows_per_tile(width), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) {
+        T *sum = to + ids[i] * width;
+        const T *row = from + i * width;
+        each_vector<V>(width, [&](int64_t j, int64_t k) { put(sum + j, get<V>(sum + j, k) + get<V>(row + j, k), k); });
+      }
+    });
   });
   return GP_OK;
 }
@@ -262,6 +310,7 @@ GP_ROWS(embedding_rows) = {
     {"embedding_rows", "dy indices -> values ids ; rows paddingIdx", kFloats, 0, 1u << 0, rows_workspace,
      embedding_rows},
     {"rows_to_dense", "values ids -> y ; rows", kFloats, 0, 0, nullptr, rows_to_dense},
+    {"add_rows_", "y values ids ->", kFloats, GP_KERNEL_MUTATES, 0, nullptr, add_rows},
     {"sgd_rows_step", "params[] values[] ids[] steps[] lr scale? skip? -> ; maximize", kFloats, GP_KERNEL_MUTATES, 0,
      list_workspace, sgd_rows_step},
     {"adagrad_rows_step", "params[] values[] ids[] sums[] steps[] lr scale? skip? -> ; lrDecay eps maximize", kFloats,
