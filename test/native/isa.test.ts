@@ -3,7 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { loadAddon } from '../../lib/native/load.js';
 
-const available = loadAddon().about().isaAvailable;
+// A build under a sanitizer has one of them.
+const { isaAvailable } = loadAddon().about();
+const both = isaAvailable.includes('avx2') && isaAvailable.includes('avx512');
 
 function bitsOn(isa: string, threads: number): unknown {
   const script = fileURLToPath(new URL('isa_bits.ts', import.meta.url));
@@ -13,7 +15,7 @@ function bitsOn(isa: string, threads: number): unknown {
   return JSON.parse(child.stdout);
 }
 
-describe.skipIf(!available.includes('avx512'))('results have the same bits', () => {
+describe.skipIf(!both)('results have the same bits', () => {
   it('under AVX2 and AVX-512, with one thread and with three, in f32 and f64', { timeout: 60_000 }, () => {
     expect(bitsOn('avx2', 3)).toEqual(bitsOn('avx512', 1));
   });
