@@ -3,6 +3,7 @@
 #include "../cpu/gemm/gemm.h"
 #include "../cpu/gemm/activation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -433,22 +434,29 @@ void few_rows() {
   }
 }
 
-// A thread count raised after the scratch was sized must not overrun it.
+// A thread count raised after the scratch was sized must not overrun it, nor be refused: tiles follow the threads.
 void raised_thread_count() {
-  const int64_t m = 200, n = 200, k = 200;
-  std::vector<float> a(m * k, 1.0f), b(k * n, 1.0f), c(m * n);
-  GemmArgs g = gemm_args(GP_F32, m, n, k);
-  g.a = gemm_matrix(a.data(), k, 1);
-  g.b = gemm_matrix(b.data(), 1, k);
-  g.c = gemm_matrix(c.data(), n, 1);
-  set_thread_count(1);
-  const size_t size = gemm_workspace(g);
-  void *scratch = aligned_alloc(64, (size + 127) / 64 * 64);
-  set_thread_count(7);
-  gemm(g, scratch, size);
-  free(scratch);
-  for (float x : c)
-    if (x != 200.0f) failures++;
+  const int64_t n = 200, k = 400;
+  for (int64_t m = 60; m < 600; m += 10) {
+    for (bool transposed : {false, true}) {
+      std::vector<float> a(m * k, 1.0f), b(k * n, 1.0f), c(m * n);
+      GemmArgs g = gemm_args(GP_F32, m, n, k);
+      g.a = transposed ? gemm_matrix(a.data(), 1, m) : gemm_matrix(a.data(), k, 1);
+      g.b = gemm_matrix(b.data(), 1, k);
+      g.c = gemm_matrix(c.data(), n, 1);
+      set_thread_count(1);
+      const size_t size = gemm_workspace(g);
+      void *scratch = aligned_alloc(64, (size + 127) / 64 * 64);
+      for (int threads : {2, 3, 7}) {
+        std::fill(c.begin(), c.end(), 0.0f);
+        set_thread_count(threads);
+        if (gemm(g, scratch, size) != GP_OK) failures++;
+        for (float x : c)
+          if (x != 400.0f) failures++;
+      }
+      free(scratch);
+    }
+  }
 }
 
 }  // namespace

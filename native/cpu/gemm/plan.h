@@ -184,6 +184,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   p.large = turned || is_large(g);
   const bool several_blocks = chunk > p.depth;
   p.group = kGroup;
+  int64_t scratch_rows = 0;  // of a tile, however many threads there are when it runs
   if (p.large) {
     const int64_t units = P::units(chunk) + 64;
     int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
@@ -220,13 +221,14 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       p.tile_rows = kTileRows * strips_per_tile(ceil_div(p.block_rows, kTileRows), threads);
       if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
       if (p.stream_b) p.tile_rows = round_up(ceil_div(p.block_rows, stream_tiles(p.block_rows)), kTileRows);
+      scratch_rows = max64(p.tile_rows, 4 * kTileRows);
       p.tile_cols = round_up(g.n, NR);
       p.shared_b = bytes_b;
       if (turned && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
         p.copy_row = P::units(p.depth) + 16;
         p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
       }
-      if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
+      if (p.pack_a) p.slot_a = room((scratch_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
     } else if (p.pack_a) {
       p.shared_a = room(p.block_rows * units, sizeof(Packed));
       p.fetch_a = p.block_rows * P::units(p.depth) * static_cast<int64_t>(sizeof(Packed)) > kHalfOfL2;
@@ -250,7 +252,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   p.col_tiles = ceil_div(g.n, p.tile_cols);
   if (p.pack_b && !p.share_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
   if (turned || (several_blocks && (!p.plain || p.chunks > 1)))
-    p.slot_sums = room(round_up(p.tile_rows, Vec<Sum>::N) * p.tile_cols + NR, sizeof(Sum));
+    p.slot_sums = room(round_up(max64(scratch_rows, p.tile_rows), Vec<Sum>::N) * p.tile_cols + NR, sizeof(Sum));
   p.slot = p.slot_a + p.slot_b + p.slot_sums + p.slot_totals;
   return p;
 }
