@@ -459,33 +459,23 @@ void raised_thread_count() {
   }
 }
 
+template <class T>
+void every_way(int random) {
+  random_cases<T>(random);
+  large_cases<T>();
+  large_layouts<T>();
+  streamed<T>();
+  narrow_gradients<T>();
+  few_rows<T>();
+}
+
 }  // namespace
 
 int run_tests(int scale) {
-  random_cases<float>(12 * scale);
-  random_cases<double>(8 * scale);
-  random_cases<f16>(4 * scale);
-  random_cases<bf16>(6 * scale);
-  large_cases<float>();
-  large_cases<double>();
-  large_cases<f16>();
-  large_cases<bf16>();
-  large_layouts<float>();
-  streamed<float>();
-  narrow_gradients<float>();
-  large_layouts<double>();
-  streamed<double>();
-  narrow_gradients<double>();
-  large_layouts<f16>();
-  streamed<f16>();
-  narrow_gradients<f16>();
-  large_layouts<bf16>();
-  streamed<bf16>();
-  narrow_gradients<bf16>();
-  few_rows<float>();
-  few_rows<double>();
-  few_rows<f16>();
-  few_rows<bf16>();
+  every_way<float>(12 * scale);
+  every_way<double>(8 * scale);
+  every_way<f16>(4 * scale);
+  every_way<bf16>(6 * scale);
   raised_thread_count();
   printf("%s: %d cases, %d failures\n", GP_ISA_NAME, cases, failures);
   return failures == 0 ? 0 : 1;

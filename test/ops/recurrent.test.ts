@@ -64,6 +64,18 @@ function near(got: Inputs, want: Inputs, tolerance = 1e-5): void {
   });
 }
 
+/** Forward and backward under 1, 2, 3 and 7 threads. */
+function expectEqualBits(name: string, trial: Trial): void {
+  const of = (count: number): string[] => {
+    gp.setNumThreads(count);
+    const results = run(op(name), trial);
+    gp.manualSeed(1);
+    return [...bits(results), ...bits(run(op(`${name}_backward`), behind(name, trial, results)))];
+  };
+  const one = of(1);
+  for (const count of [2, 3, 7]) expect(of(count)).toEqual(one);
+}
+
 describe.each(['lstm', 'gru', 'rnn'])('%s cut by units', (name) => {
   const sizes: readonly (readonly [number, number, boolean])[] = [
     [33, 100, true],
@@ -89,15 +101,7 @@ describe.each(['lstm', 'gru', 'rnn'])('%s cut by units', (name) => {
   it('has the same bits for every number of threads', () => {
     gp.manualSeed(0);
     gp.noGrad(() => {
-      const trial = operands(name, 33, 160, true);
-      const of = (count: number): string[] => {
-        gp.setNumThreads(count);
-        const results = run(op(name), trial);
-        gp.manualSeed(1);
-        return [...bits(results), ...bits(run(op(`${name}_backward`), behind(name, trial, results)))];
-      };
-      const one = of(1);
-      for (const count of [2, 3, 7]) expect(of(count)).toEqual(one);
+      expectEqualBits(name, operands(name, 33, 160, true));
     });
   });
 });
@@ -141,15 +145,7 @@ describe.each(['lstm', 'gru', 'rnn'])('%s in half types', (name) => {
   it.each(HALVES)('%s: has the same bits for every number of threads', (dtype) => {
     gp.manualSeed(0);
     gp.noGrad(() => {
-      const trial = half(operands(name, 33, 65, true), dtype);
-      const of = (count: number): string[] => {
-        gp.setNumThreads(count);
-        const results = run(op(name), trial);
-        gp.manualSeed(1);
-        return [...bits(results), ...bits(run(op(`${name}_backward`), behind(name, trial, results)))];
-      };
-      const one = of(1);
-      for (const count of [2, 3, 7]) expect(of(count)).toEqual(one);
+      expectEqualBits(name, half(operands(name, 33, 65, true), dtype));
     });
   });
 

@@ -32,8 +32,8 @@ void multiply_panel(double *c, int64_t c_row, const double *a, int64_t a_row, in
 // Whether bf16 is multiplied in pairs here; the functions that do exist with AVX-512 only.
 bool multiplies_pairs();
 #if defined(__AVX512F__)
-// A pair beyond the end of an odd k is half zero in the panel,
-// and must be finite in A. `pack_panel` counts k in elements, `multiply_panel` and sizes in pairs.
+// The last pair of an odd k is half zero in the panel, and must be finite in A. `pack_panel` counts k in elements,
+// `multiply_panel` and sizes in pairs.
 void pack_panel(uint32_t *panel, const void *b, int32_t dtype, int64_t row, int64_t col, int64_t k, int64_t n,
                 int64_t strip);
 void multiply_panel(float *c, int64_t c_row, const uint32_t *a, int64_t a_row, int64_t rows, const uint32_t *panel,
