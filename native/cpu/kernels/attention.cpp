@@ -76,7 +76,7 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, co
   using V = Compute<T>;
   using W = WideOf<T>;
   const int64_t b = at.b, h = at.h, i0 = at.i;
-  const int64_t rows = least(kBlock, p.t - i0), lanes = round_up(rows, V::lanes), hk = h / p.group;
+  const int64_t rows = p.queries(i0), lanes = round_up(rows, V::lanes), hk = h / p.group;
   W *qt = scratch, *o = qt + p.e * p.lq, *s = o + p.ev * p.lq, *max = s + kBlock * p.lq, *sum = max + p.lq;
   W *kw = sum + p.lq, *vw = kw + kBlock * p.le, *keep = vw + kBlock * p.lv, *draws = keep + kBlock * p.lq;
   pack_transposed(matrix<T>(in(call, 0), b, h, i0), rows, p.e, qt, p.lq);
@@ -92,12 +92,12 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, co
     const Matrix<const W> v = dense<T>(matrix<T>(in(call, 2), b, hk, j0), x.cols, p.ev, vw, p.lv);
     Beside beside(strips_of(x.cols) + strips_of(p.ev) * panels_of<V>(lanes));
     if (j0 + kBlock < end) {
-      beside.add(matrix<T>(in(call, 1), b, hk, j0 + kBlock), kBlock, p.e);
-      beside.add(matrix<T>(in(call, 2), b, hk, j0 + kBlock), kBlock, p.ev);
+      beside.add(matrix<T>(in(call, 1), b, hk, j0 + kBlock), p.keys(j0 + kBlock), p.e);
+      beside.add(matrix<T>(in(call, 2), b, hk, j0 + kBlock), p.keys(j0 + kBlock), p.ev);
     } else if (next != nullptr) {
-      beside.add(matrix<T>(in(call, 0), next->b, next->h, next->i), kBlock, p.e);
-      beside.add(matrix<T>(in(call, 1), next->b, next->h / p.group, 0), kBlock, p.e);
-      beside.add(matrix<T>(in(call, 2), next->b, next->h / p.group, 0), kBlock, p.ev);
+      beside.add(matrix<T>(in(call, 0), next->b, next->h, next->i), p.queries(next->i), p.e);
+      beside.add(matrix<T>(in(call, 1), next->b, next->h / p.group, 0), p.keys(0), p.e);
+      beside.add(matrix<T>(in(call, 2), next->b, next->h / p.group, 0), p.keys(0), p.ev);
     }
     product_from<V>(
         k, qt, p.lq, s, p.lq, x.cols, lanes, p.e, [&](int64_t c) { return x.first_lane(c); }, beside);
@@ -207,11 +207,11 @@ struct Backward {
     for (int64_t g = 0; g < p.group; g++)
       for (int64_t i = 0; i < p.t; i += kBlock)
         unpack_transposed(dqt + block_of(g, i) * p.e * p.lq, p.lq, result<T>(out(call, 0), b, hk * p.group + g, i),
-                          least(kBlock, p.t - i), p.e);
+                          p.queries(i), p.e);
   }
 
   void keys(int64_t j) {
-    const int64_t cols = least(kBlock, p.s - j);
+    const int64_t cols = p.keys(j);
     const Matrix<const W> k = dense<T>(matrix<T>(in(call, kKey), b, hk, j), cols, p.e, kw, p.le);
     const Matrix<const W> v = dense<T>(matrix<T>(in(call, kValue), b, hk, j), cols, p.ev, vw, p.lv);
     memset(dk, 0, static_cast<size_t>(cols * p.le) * sizeof(W));
@@ -293,12 +293,12 @@ struct Backward {
     const int64_t head = same_keys ? b * p.key_heads + hk : next;
     const int64_t batch = head / p.key_heads, key_head = head % p.key_heads;
     const int64_t h = key_head * p.group + (x.i + kBlock < p.t ? g : same_head ? g + 1 : 0);
-    beside.add(matrix<T>(in(call, kQuery), batch, h, i), kBlock, p.e);
-    beside.add(matrix<T>(in(call, kDy), batch, h, i), kBlock, p.ev);
-    if (j == 0) beside.add(matrix<T>(in(call, kY), batch, h, i), kBlock, p.ev);
+    beside.add(matrix<T>(in(call, kQuery), batch, h, i), p.queries(i), p.e);
+    beside.add(matrix<T>(in(call, kDy), batch, h, i), p.queries(i), p.ev);
+    if (j == 0) beside.add(matrix<T>(in(call, kY), batch, h, i), p.queries(i), p.ev);
     if (same_head) return beside;
-    beside.add(matrix<T>(in(call, kKey), batch, key_head, j), kBlock, p.e);
-    beside.add(matrix<T>(in(call, kValue), batch, key_head, j), kBlock, p.ev);
+    beside.add(matrix<T>(in(call, kKey), batch, key_head, j), p.keys(j), p.e);
+    beside.add(matrix<T>(in(call, kValue), batch, key_head, j), p.keys(j), p.ev);
     return beside;
   }
 

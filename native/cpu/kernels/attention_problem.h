@@ -15,6 +15,10 @@ struct Problem {
   double scale, p;     // p: share of the weights that dropout takes
   bool causal;
   RngState state;  // of the generator, before the numbers of the first weight
+
+  // Rows of the blocks that begin there.
+  GP_FN int64_t queries(int64_t i) const { return least(kBlock, t - i); }
+  GP_FN int64_t keys(int64_t j) const { return least(kBlock, s - j); }
 };
 
 // `q`: position of the query among the inputs; key and value follow it.
@@ -71,12 +75,7 @@ struct Scores {
   int64_t i, j, rows, cols, lanes;  // lanes: rows, rounded up to whole vectors
   bool causal;
   Scores(const Problem &p, int64_t i0, int64_t j0)
-      : i(i0),
-        j(j0),
-        rows(least(kBlock, p.t - i0)),
-        cols(least(kBlock, p.s - j0)),
-        lanes(round_up(rows, V::lanes)),
-        causal(p.causal) {}
+      : i(i0), j(j0), rows(p.queries(i0)), cols(p.keys(j0)), lanes(round_up(rows, V::lanes)), causal(p.causal) {}
   // The first vector of queries in which somebody sees key c.
   GP_FN int64_t first_lane(int64_t c) const {
     return !causal ? 0 : least(lanes, most(0, j + c - i) / V::lanes * V::lanes);
