@@ -64,7 +64,7 @@ export { rope, ropeTables, type RopeOptions, type RopeTableOptions } from './ops
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js';
 export { reshape, transpose } from './ops/view.js';
 export { tensor, type TensorOptions } from './ops/methods.js';
-export { defineOp, like } from './ops/gateway/define.js';
+export { defineOwnOp as defineOp, like } from './ops/gateway/define.js';
 export * from './autograd/index.js';
 export * as nn from './nn/index.js';
 export * as optim from './optim/index.js';

@@ -2,8 +2,9 @@
  * Datasets that live in a module of their own, so that worker threads can open them too. The module's default export is
  * a function `(options) => dataset`; items cross threads as numbers, lists and typed arrays.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { GradproofError } from '../errors.js';
+import { node } from '../node.js';
 import type { Dataset } from './dataset.js';
 
 /** A dataset by address: what `fromModule` returns. */
@@ -117,7 +118,10 @@ export class WorkerPool<Item extends object> {
   static async start<Item extends object>(dataset: FarDataset<Item>, count: number): Promise<WorkerPool<Item>> {
     const waiting = new Map<string, Waiting>();
     const workers = Array.from({ length: count }, (_, w) => {
-      const worker = new Worker(WORKER, { eval: true, workerData: { url: dataset.url, options: dataset.options } });
+      const worker = new node.workerThreads.Worker(WORKER, {
+        eval: true,
+        workerData: { url: dataset.url, options: dataset.options },
+      });
       const failAll = (error: unknown): void => {
         for (const [key, entry] of waiting) if (key.startsWith(`${w}:`)) entry.reject(error);
       };

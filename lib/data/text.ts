@@ -1,9 +1,10 @@
 /** Text for language models: characters as tokens, random blocks, files and folders as input. */
 import { constants } from 'node:buffer';
-import { readdirSync, readFileSync, statSync, type Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError, shown } from '../errors.js';
 import { fileError } from '../io/atomic.js';
+import { node } from '../node.js';
 import { checkOptions, needText } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkIndex, tensorOf, type Dataset } from './dataset.js';
@@ -153,7 +154,7 @@ function needTokens(op: string, ids: unknown): void {
 function statOf(path: string): Stats {
   needText('readText', 'the path', path);
   try {
-    return statSync(path);
+    return node.fs.statSync(path);
   } catch (error) {
     throw fileError(error, 'read', path);
   }
@@ -179,7 +180,7 @@ function readBytes(path: string): Uint8Array {
     );
   }
   try {
-    return readFileSync(path);
+    return node.fs.readFileSync(path);
   } catch (error) {
     throw fileError(error, 'read', path);
   }
@@ -188,7 +189,8 @@ function readBytes(path: string): Uint8Array {
 const SKIPPED = new Set(['node_modules', '.git']);
 
 function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true })
+  return node.fs
+    .readdirSync(folder, { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .flatMap((entry) => {
       const path = join(folder, entry.name);

@@ -2,10 +2,10 @@
  * Files and folders that are either wholly old or wholly new: written beside the target, synced, then renamed over it.
  * Whatever interrupts the writing (a full disk, a kill) leaves the target as it was.
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { GradproofError, isError, shown } from '../errors.js';
+import { node } from '../node.js';
 import { needText } from '../ops/options.js';
 
 let counter = 0;
@@ -100,23 +100,23 @@ export async function writeFileAtomic(path: string, parts: Iterable<Uint8Array |
 }
 
 const unchanged = (path: string): string | undefined =>
-  existsSync(path) ? 'The file that was there is unchanged.' : undefined;
+  node.fs.existsSync(path) ? 'The file that was there is unchanged.' : undefined;
 
 /** {@link writeFileAtomic} of one text, for what must not wait. */
 export function writeTextAtomicSync(path: string, text: string): void {
   const temporary = temporaryName(path);
   try {
-    const file = openSync(temporary, 'wx');
+    const file = node.fs.openSync(temporary, 'wx');
     try {
-      writeFileSync(file, text);
-      fsyncSync(file);
+      node.fs.writeFileSync(file, text);
+      node.fs.fsyncSync(file);
     } finally {
-      closeSync(file);
+      node.fs.closeSync(file);
     }
-    renameSync(temporary, path);
+    node.fs.renameSync(temporary, path);
   } catch (error) {
     try {
-      rmSync(temporary, { force: true });
+      node.fs.rmSync(temporary, { force: true });
     } catch {
       // what went wrong before is what to tell
     }
@@ -134,7 +134,7 @@ function previousName(path: string): string {
  * ended between the two renames.
  */
 export function folderToRead(path: string): string {
-  return !existsSync(path) && existsSync(previousName(path)) ? previousName(path) : path;
+  return !node.fs.existsSync(path) && node.fs.existsSync(previousName(path)) ? previousName(path) : path;
 }
 
 /**
@@ -149,7 +149,7 @@ export async function replaceFolder(path: string, fill: (folder: string) => Prom
     await mkdir(temporary);
     await fill(temporary);
     await syncFolder(temporary);
-    if (existsSync(path)) {
+    if (node.fs.existsSync(path)) {
       await rm(previous, { recursive: true, force: true });
       await rename(path, previous);
     }
@@ -157,7 +157,7 @@ export async function replaceFolder(path: string, fill: (folder: string) => Prom
     await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    const kept = existsSync(folderToRead(path)) ? 'What was saved there before is unchanged.' : undefined;
+    const kept = node.fs.existsSync(folderToRead(path)) ? 'What was saved there before is unchanged.' : undefined;
     // The temporary name of a file inside would tell nobody anything.
     throw fileError(isError(error, 'ERR_FILE') ? error.cause : error, 'write', path, kept);
   }

@@ -8,10 +8,10 @@
  * It is written beside its place and renamed into it, so an interrupted write or a full disk leaves the old one. Loading
  * reads and checks everything first; a part that refuses its state leaves all parts as they were.
  */
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GradproofError, shown } from '../errors.js';
+import { node } from '../node.js';
 import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { checkOptions, needText } from '../ops/options.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -130,7 +130,9 @@ async function readState(path: string): Promise<Record<string, unknown>> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw existsSync(path) ? broken(path, 'state.json is missing') : fileError(error, 'read the checkpoint', path);
+    throw node.fs.existsSync(path)
+      ? broken(path, 'state.json is missing')
+      : fileError(error, 'read the checkpoint', path);
   }
   let state: unknown;
   try {

@@ -1,7 +1,7 @@
 /** A growing file of JSON lines, one object a line: readable while it grows, and after any interruption. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GradproofError, shown } from '../errors.js';
+import { node } from '../node.js';
 import { checkOptions, needFunction, needText } from '../ops/options.js';
 import { fileError, writeTextAtomicSync } from './atomic.js';
 
@@ -21,10 +21,10 @@ function encode(metrics: Metrics): string {
 /** Takes away what follows the last line feed: half a line, of a full disk or a kill, that the next one would run into. */
 function cutHalfLine(path: string): void {
   // A pipe or a device has no lines to look at, and may have no end.
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return;
-  const bytes = readFileSync(path);
+  if (node.fs.statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return;
+  const bytes = node.fs.readFileSync(path);
   const end = bytes.lastIndexOf(10) + 1;
-  if (end < bytes.length) truncateSync(path, end);
+  if (end < bytes.length) node.fs.truncateSync(path, end);
 }
 
 /** Appends one JSON object per line; what was written stays readable when the process dies. */
@@ -37,8 +37,8 @@ export class MetricsFile {
     checkOptions('MetricsFile', options, ['fresh']);
     this.path = path;
     try {
-      mkdirSync(dirname(path), { recursive: true });
-      if (options.fresh === true) writeFileSync(path, '');
+      node.fs.mkdirSync(dirname(path), { recursive: true });
+      if (options.fresh === true) node.fs.writeFileSync(path, '');
       else cutHalfLine(path);
     } catch (error) {
       throw fileError(error, 'write', path);
@@ -51,7 +51,7 @@ export class MetricsFile {
         op: 'MetricsFile',
       });
     try {
-      appendFileSync(this.path, `${encode(metrics)}\n`);
+      node.fs.appendFileSync(this.path, `${encode(metrics)}\n`);
     } catch (error) {
       try {
         cutHalfLine(this.path);
@@ -74,10 +74,10 @@ export class MetricsFile {
 /** Every line of a metrics file; an incomplete last line (a killed process) is left out. */
 export function readMetrics(path: string): Metrics[] {
   needText('readMetrics', 'the path', path);
-  if (!existsSync(path)) return [];
+  if (!node.fs.existsSync(path)) return [];
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = node.fs.readFileSync(path, 'utf8');
   } catch (error) {
     throw fileError(error, 'read', path);
   }

@@ -1,10 +1,10 @@
 /** Finds and loads the native addon, or says everything that was tried and what to do. */
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nativeStamp } from '../../native/stamp.js';
 import { GradproofError } from '../errors.js';
+import { node } from '../node.js';
 import type { Addon } from './addon.js';
 
 export interface LoadAttempt {
@@ -22,7 +22,7 @@ export function loadAttempts(): readonly LoadAttempt[] {
 /** The package's root: the nearest folder upwards that holds the package.json named gradproof. */
 function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) {
+  while (!node.fs.existsSync(join(folder, 'package.json'))) {
     const parent = resolve(folder, '..');
     if (parent === folder) break;
     folder = parent;
@@ -54,7 +54,7 @@ function expectedStamp(root: string): string {
   const counted = nativeStamp(root);
   if (counted !== '') return counted;
   const file = join(root, 'dist', 'native.stamp');
-  return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  return node.fs.existsSync(file) ? node.fs.readFileSync(file, 'utf8') : '';
 }
 
 function stampOf(loaded: Addon): string {
@@ -73,7 +73,7 @@ export function loadAddon(): Addon {
   const root = packageRoot();
   attempts.length = 0;
   for (const path of candidates(root)) {
-    if (!existsSync(path)) {
+    if (!node.fs.existsSync(path)) {
       attempts.push({ path, outcome: 'no such file' });
       continue;
     }

@@ -3,8 +3,7 @@
  * generation followed by a sweep releases those whose owner is gone. No finalizer ever runs inside one synchronous job
  * (measured on Node 20 to 26), so the library asks for the collection itself, when it pays.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { node } from '../node.js';
 import { Stat } from './addon.js';
 import { addon, stats } from './runtime.js';
 
@@ -14,8 +13,8 @@ let collectGarbage: Collect | undefined;
 
 function collector(): Collect {
   if (collectGarbage === undefined) {
-    setFlagsFromString('--expose-gc');
-    const found: unknown = runInNewContext('gc');
+    node.v8.setFlagsFromString('--expose-gc');
+    const found: unknown = node.vm.runInNewContext('gc');
     // gc(undefined) is a young collection from Node 22 on: a full one takes no argument at all
     collectGarbage =
       typeof found === 'function'
@@ -130,9 +129,9 @@ export function collectNow(full = false, quiet = false, plenty = Infinity): void
     const before = stats[Stat.LiveBytes]!;
     const collectYoung = collector();
     // There is little to copy, and helpers that a busy neighbour keeps from running would be waited for.
-    setFlagsFromString('--no-parallel-scavenge');
+    node.v8.setFlagsFromString('--no-parallel-scavenge');
     collectYoung({ type: 'minor' });
-    setFlagsFromString('--parallel-scavenge');
+    node.v8.setFlagsFromString('--parallel-scavenge');
     addon().sweep();
     quiet ||= before - stats[Stat.LiveBytes]! >= plenty;
   }

@@ -1,10 +1,10 @@
 /** Where traces go, and how they are read back. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
 import { fileError, writeTextAtomicSync } from '../io/atomic.js';
 import { encodeNpyHeader, parseNpy } from '../io/npy.js';
 import { tensorFromBytes } from '../io/bytes.js';
+import { node } from '../node.js';
 import { needText } from '../ops/options.js';
 import { isDType } from '../tensor/dtype.js';
 import type { Trace, TraceEntry, TraceEvent } from './event.js';
@@ -30,8 +30,8 @@ interface Line {
 /** A new, empty folder: `record` never writes over a trace. */
 function newFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
-    if (readdirSync(folder).length === 0) return;
+    node.fs.mkdirSync(folder, { recursive: true });
+    if (node.fs.readdirSync(folder).length === 0) return;
   } catch (error) {
     throw fileError(error, 'write', folder);
   }
@@ -43,7 +43,7 @@ function newFolder(folder: string): void {
 
 function write(path: string, parts: readonly (Uint8Array | string)[]): void {
   try {
-    writeFileSync(path, Buffer.concat(parts.map((part) => Buffer.from(part))));
+    node.fs.writeFileSync(path, Buffer.concat(parts.map((part) => Buffer.from(part))));
   } catch (error) {
     throw fileError(error, 'write', path);
   }
@@ -122,7 +122,7 @@ export function loadTrace(folder: string): Trace {
   const path = join(folder, 'manifest.json');
   let manifest: unknown;
   try {
-    manifest = JSON.parse(readFileSync(path, 'utf8'));
+    manifest = JSON.parse(node.fs.readFileSync(path, 'utf8'));
   } catch (error) {
     if (error instanceof SyntaxError) throw bad(path, `not JSON (${error.message})`);
     throw fileError(error, 'read', path);
@@ -146,7 +146,7 @@ export function loadTrace(folder: string): Trace {
 
 function readValues(file: string): Float64Array {
   try {
-    const { bytes, shape, dtype } = parseNpy(readFileSync(file), file);
+    const { bytes, shape, dtype } = parseNpy(node.fs.readFileSync(file), file);
     return tensorFromBytes(bytes, shape, dtype).data('f64');
   } catch (error) {
     if (error instanceof GradproofError) throw error;

@@ -1,7 +1,7 @@
 /** `sweepTraces`: many batches of two implementations, aggregated per event: one bad batch in a hundred is a bug too. */
-import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
+import { node } from '../node.js';
 import { needText } from '../ops/options.js';
 import { compareTraces, type CompareOptions, type Verdict } from './compare.js';
 import { loadTrace } from './sinks.js';
@@ -34,11 +34,11 @@ const RANK: Readonly<Record<Verdict, number>> = { equal: 0, noise: 1, different:
 function batchesIn(folder: string): string[] {
   let names: string[];
   try {
-    names = readdirSync(folder);
+    names = node.fs.readdirSync(folder);
   } catch (error) {
     throw new GradproofError('ERR_FILE', `cannot read ${folder}`, { op: 'sweep', cause: error });
   }
-  return names.filter((name) => existsSync(join(folder, name, 'manifest.json'))).sort();
+  return names.filter((name) => node.fs.existsSync(join(folder, name, 'manifest.json'))).sort();
 }
 
 /** Compares the traces of the same name in two folders: a/batch-0 with b/batch-0, and so on. */

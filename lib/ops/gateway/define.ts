@@ -11,7 +11,7 @@ import type { DType } from '../../tensor/dtype.js';
 import type { Meta, Tensor } from '../../tensor/tensor.js';
 import type { AttrSpec } from './attrs.js';
 import type { AttrDecls, Gradient, OpRecord, View } from './op.js';
-import { register } from './registry.js';
+import { checkDeclaration, register } from './registry.js';
 import type { Sampler } from './samples.js';
 
 export type { Meta };
@@ -195,3 +195,9 @@ export function defineOp<
 >(def: OpDef<I, A, P, O, X, N>): Op<I, A, P, O, X> {
   return register(def) as Op<I, A, P, O, X>;
 }
+
+/** `defineOp` for ops of one's own: a wrong declaration is refused where it stands. The library's are checked by test/ops. */
+export const defineOwnOp: typeof defineOp = (def) => {
+  checkDeclaration(def);
+  return defineOp(def);
+};

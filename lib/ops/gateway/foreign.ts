@@ -29,9 +29,11 @@ export function refuseForeignNames(
     placed.add(value);
     return value;
   };
-  const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype))
-    .filter(([name, { value }]) => typeof value === 'function' && /[A-Z]/.test(name))
-    .map(([name]) => [snakeCase(name), `${name}(…)`] as const);
+  const isMethod = (name: string): boolean =>
+    typeof Object.getOwnPropertyDescriptor(prototype, name)?.value === 'function';
+  const methods = Object.getOwnPropertyNames(prototype)
+    .filter((name) => /[A-Z]/.test(name) && isMethod(name))
+    .map((name) => [snakeCase(name), `${name}(…)`] as const);
   for (const [name, instead] of [...methods, ...Object.entries(calls)]) {
     if (name in prototype) continue;
     Object.defineProperty(prototype, name, { value: refuse(name, instead), writable: true, configurable: true });

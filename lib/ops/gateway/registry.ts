@@ -7,16 +7,17 @@ import type { Attributes, Inputs, OpRecord, RawDef, Slot } from './op.js';
 import { parseCall } from './arguments.js';
 import { dispatch } from './dispatch.js';
 
-const ops = new Map<string, OpRecord>();
+/** A start declares hundreds of ops, and a program calls tens: a record is made when it is first asked for. */
+const ops = new Map<string, () => OpRecord>();
 const functions = new Map<string, unknown>();
 
 /** Every declared op, in order of declaration. */
 export function allOps(): readonly OpRecord[] {
-  return [...ops.values()];
+  return [...ops.values()].map((record) => record());
 }
 
 export function findOp(name: string): OpRecord | undefined {
-  return ops.get(name);
+  return ops.get(name)?.();
 }
 
 /** The public function of an op by its camelCase name. */
@@ -25,22 +26,27 @@ export function opFunction(camel: string): unknown {
 }
 
 export function camelCase(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  return name.includes('_') ? name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()) : name;
 }
 
+/** The callable op. Its declaration is checked when its `record` is first read. */
 export function register(def: RawDef): unknown {
   if (ops.has(def.name)) throw new GradproofError('ERR_OP', `op '${def.name}' is declared twice`);
-  const record = toRecord(def);
+  let made: OpRecord | undefined;
+  const record = (): OpRecord => (made ??= toRecord(def));
   ops.set(def.name, record);
   const named = (inputs: Readonly<Record<string, Slot>>, attrs: Attributes | undefined): unknown => {
-    const list = new Array<Slot>(record.inputs.length);
-    for (let i = 0; i < list.length; i++) list[i] = inputs[record.inputs[i]!.name];
-    const outputs = dispatch(record, list, parseCall.attributes(record, attrs), undefined);
-    return byName(record, outputs, record.outputs.length);
+    const op = record();
+    const list = new Array<Slot>(op.inputs.length);
+    for (let i = 0; i < list.length; i++) list[i] = inputs[op.inputs[i]!.name];
+    const outputs = dispatch(op, list, parseCall.attributes(op, attrs), undefined);
+    return byName(op, outputs, op.outputs.length);
   };
-  const op = Object.assign((...args: unknown[]): unknown => call(record, args), { named, record });
-  functions.set(record.camel, op);
-  installMethod(record);
+  const op = Object.assign((...args: unknown[]): unknown => call(record(), args), { named });
+  Object.defineProperty(op, 'record', { get: record, enumerable: true });
+  const camel = camelCase(def.name);
+  functions.set(camel, op);
+  installMethod(def, camel, record);
   return op;
 }
 
@@ -66,21 +72,26 @@ function withReceiver(receiver: Tensor, args: readonly unknown[]): unknown[] {
   return all;
 }
 
-function installMethod(record: OpRecord): void {
-  if (record.receiver < 0) return;
-  if (record.camel in Tensor.prototype && !isForeign(Reflect.get(Tensor.prototype, record.camel))) {
-    throw new GradproofError('ERR_OP', `op '${record.name}' would replace the Tensor method '${record.camel}'`);
+function installMethod(def: RawDef, camel: string, record: () => OpRecord): void {
+  const at = receiverOf(def);
+  if (at < 0) return;
+  if (camel in Tensor.prototype && !isForeign(Reflect.get(Tensor.prototype, camel))) {
+    throw new GradproofError('ERR_OP', `op '${def.name}' would replace the Tensor method '${camel}'`);
   }
-  const at = record.receiver;
   const method =
     at === 0
       ? function (this: Tensor, ...args: unknown[]) {
-          return call(record, withReceiver(this, args));
+          return call(record(), withReceiver(this, args));
         }
       : function (this: Tensor, ...args: unknown[]) {
-          return call(record, [...args.slice(0, at), this, ...args.slice(at)]);
+          return call(record(), [...args.slice(0, at), this, ...args.slice(at)]);
         };
-  Object.defineProperty(Tensor.prototype, record.camel, { value: method, writable: true, configurable: true });
+  Object.defineProperty(Tensor.prototype, camel, { value: method, writable: true, configurable: true });
+}
+
+/** Throws ERR_OP with what is wrong. */
+export function checkDeclaration(def: RawDef): void {
+  toRecord(def);
 }
 
 function toRecord(def: RawDef): OpRecord {
@@ -88,7 +99,7 @@ function toRecord(def: RawDef): OpRecord {
     throw new GradproofError('ERR_OP', `declaration of '${def.name}': ${what}`);
   };
   if (!/^[a-z][a-z0-9_]*$/.test(def.name)) bad('the name must be snake_case');
-  const inputs = def.inputs.map((text) => ({ name: text.replace(/\?$|\[\]$/, ''), kind: kindOf(text) }));
+  const inputs = def.inputs.map((text) => ({ name: nameOf(text), kind: kindOf(text) }));
   const attrs = Object.entries(def.attrs).map(([name, decl]) => ({
     name,
     spec: typeof decl === 'number' ? attributes.number(decl) : typeof decl === 'boolean' ? attributes.flag(decl) : decl,
@@ -141,7 +152,7 @@ function toRecord(def: RawDef): OpRecord {
     pointwise: def.pointwise,
     promotes,
     booleans: def.booleans ?? true,
-    receiver: receiverOf(def, inputs, rng),
+    receiver: receiverOf(def),
     mutates: rng >= 0 && !mutates.includes(rng) ? [...mutates, rng] : mutates,
     canonical: def.canonical?.bind(def),
     infer: def.infer?.bind(def),
@@ -172,10 +183,15 @@ function keysByDefault({ name, kind }: Input): boolean {
   return name !== 'rng' && name !== 'condition' && kind !== 'optional';
 }
 
+function nameOf(text: string): string {
+  return text.replace(/\?$|\[\]$/, '');
+}
+
 /** Position of the input that is `this` of the method, or -1 for no method. */
-function receiverOf(def: RawDef, inputs: readonly Input[], rng: number): number {
-  if (def.receiver === false || inputs.length === 0 || rng === 0 || inputs[0]?.kind === 'list') return -1;
-  return def.receiver === undefined ? 0 : inputs.findIndex(({ name }) => name === def.receiver);
+function receiverOf({ receiver, inputs }: RawDef): number {
+  const first = inputs[0];
+  if (receiver === false || first === undefined || first === 'rng' || first.endsWith('[]')) return -1;
+  return receiver === undefined ? 0 : inputs.findIndex((text) => nameOf(text) === receiver);
 }
 
 /** `x weight? -> y | rstd ; eps`: what a backend's kernel row must state, word for word. */
