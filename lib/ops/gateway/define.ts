@@ -184,7 +184,7 @@ export interface CallOptions {
   readonly requiresGrad?: boolean | undefined;
 }
 
-/** Declares an op: a typed function, a method of Tensor, and one more round of every loop over the registry. */
+/** `gp.defineOp` for the library's own ops: a wrong declaration is refused when it is first used, and by test/ops. */
 export function defineOp<
   const I extends Names,
   const A extends AttrDecls,
@@ -196,7 +196,7 @@ export function defineOp<
   return register(def) as Op<I, A, P, O, X>;
 }
 
-/** `defineOp` for ops of one's own: a wrong declaration is refused where it stands. The library's are checked by test/ops. */
+/** Declares an op: a typed function, a method of Tensor, and one more round of every loop over the registry. */
 export const defineOwnOp: typeof defineOp = (def) => {
   checkDeclaration(def);
   return defineOp(def);
