@@ -1,7 +1,8 @@
 /** Tensors as text, for people: `tensor([[1, 2], [3, 4]], f32)`. Large ones show their corners. */
 import { numbersOf, readRaw } from '../tensor/host.js';
+import { installMethod } from '../tensor/install.js';
 import { showShape, type Shape } from '../tensor/shape.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { cat } from './join.js';
 import { state } from './gateway/state.js';
 
@@ -49,11 +50,7 @@ function text(t: Tensor): string {
 }
 
 for (const key of ['toString', Symbol.for('nodejs.util.inspect.custom')]) {
-  Object.defineProperty(Tensor.prototype, key, {
-    value(this: Tensor): string {
-      return text(this);
-    },
-    writable: true,
-    configurable: true,
+  installMethod(key, function (this: Tensor): string {
+    return text(this);
   });
 }

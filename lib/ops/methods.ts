@@ -3,6 +3,7 @@ import { GradproofError, shown } from '../errors.js';
 import { openDevice } from '../native/runtime.js';
 import { checkDType, isDType, type DType } from '../tensor/dtype.js';
 import { numbersOf, readRaw, fromHost, naturalDType, type HostData } from '../tensor/host.js';
+import { installMethod } from '../tensor/install.js';
 import { normalizeAxis, type Shape } from '../tensor/shape.js';
 import { Tensor, viewOf } from '../tensor/tensor.js';
 import { checkPieces, onHost } from '../tensor/limits.js';
@@ -290,8 +291,7 @@ const methods = {
   },
 } satisfies Methods;
 
-for (const [name, value] of Object.entries(methods))
-  Object.defineProperty(Tensor.prototype, name, { value, writable: true, configurable: true });
+for (const [name, method] of Object.entries(methods)) installMethod(name, method);
 
 export interface TensorOptions {
   readonly dtype?: DType | undefined;

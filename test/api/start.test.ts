@@ -1,4 +1,7 @@
 /** What `import 'gradproof'` does before anything is asked of it. */
+import { execFileSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import * as gp from 'gradproof';
@@ -19,6 +22,15 @@ function wrong(name: string) {
     gradient: { kind: 'none', because: '' },
     samples: () => [],
   } as const;
+}
+
+/** What a program prints in a Node of its own, with the bundle of the package as `gp`. */
+function printed(program: string): string {
+  const address = pathToFileURL(resolve(import.meta.dirname, '../../dist/index.js')).href;
+  const text = `import * as gp from '${address}'; console.log(${program});`;
+  return execFileSync(process.execPath, ['--allow-natives-syntax', '--input-type=module', '-e', text], {
+    encoding: 'utf8',
+  }).trim();
 }
 
 describe('the start', () => {
@@ -48,5 +60,11 @@ describe('the start', () => {
     expect(() => gp.defineOp(wrong('start_wrong_now'))).toThrow("a gradient of kind 'none' needs its reason");
     expect(findOp('start_wrong_now')).toBeUndefined();
     expect('startWrongNow' in gp.Tensor.prototype).toBe(false);
+  });
+  it('installs the methods of Tensor in a dictionary: each of them would copy all before it', () => {
+    const count = Number(printed('Object.getOwnPropertyNames(gp.Tensor.prototype).length'));
+    expect(count).toBeGreaterThan(300);
+    expect(printed('%HasFastProperties(gp.Tensor.prototype)')).toBe('false');
+    expect(printed('(gp.ones([2]).neg().item, %HasFastProperties(gp.Tensor.prototype))')).toBe('true');
   });
 });

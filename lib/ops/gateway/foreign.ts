@@ -35,7 +35,7 @@ export function refuseForeignNames(
     .filter((name) => /[A-Z]/.test(name) && isMethod(name))
     .map((name) => [snakeCase(name), `${name}(…)`] as const);
   for (const [name, instead] of [...methods, ...Object.entries(calls)]) {
-    if (name in prototype) continue;
+    if (Reflect.has(prototype, name)) continue; // an `in` would end what tensor/install.ts begins
     Object.defineProperty(prototype, name, { value: refuse(name, instead), writable: true, configurable: true });
   }
   for (const [name, instead] of Object.entries(properties)) {

@@ -1,5 +1,6 @@
 /** The registry of ops, and the closures that make a declaration callable. */
 import { GradproofError } from '../../errors.js';
+import { hasMethod, installMethod } from '../../tensor/install.js';
 import { Tensor, isTensor } from '../../tensor/tensor.js';
 import * as attributes from './attrs.js';
 import { isForeign } from './foreign.js';
@@ -46,7 +47,7 @@ export function register(def: RawDef): unknown {
   Object.defineProperty(op, 'record', { get: record, enumerable: true });
   const camel = camelCase(def.name);
   functions.set(camel, op);
-  installMethod(def, camel, record);
+  addMethod(def, camel, record);
   return op;
 }
 
@@ -72,21 +73,22 @@ function withReceiver(receiver: Tensor, args: readonly unknown[]): unknown[] {
   return all;
 }
 
-function installMethod(def: RawDef, camel: string, record: () => OpRecord): void {
+function addMethod(def: RawDef, camel: string, record: () => OpRecord): void {
   const at = receiverOf(def);
   if (at < 0) return;
-  if (camel in Tensor.prototype && !isForeign(Reflect.get(Tensor.prototype, camel))) {
+  if (hasMethod(camel) && !isForeign(Reflect.get(Tensor.prototype, camel))) {
     throw new GradproofError('ERR_OP', `op '${def.name}' would replace the Tensor method '${camel}'`);
   }
-  const method =
+  installMethod(
+    camel,
     at === 0
       ? function (this: Tensor, ...args: unknown[]) {
           return call(record(), withReceiver(this, args));
         }
       : function (this: Tensor, ...args: unknown[]) {
           return call(record(), [...args.slice(0, at), this, ...args.slice(at)]);
-        };
-  Object.defineProperty(Tensor.prototype, camel, { value: method, writable: true, configurable: true });
+        },
+  );
 }
 
 /** Throws ERR_OP with what is wrong. */
