@@ -57,6 +57,8 @@ const sequences: readonly Shape[] = [
   [768, 2048, 192, 'TN'],
   [192, 2048, 768, 'TN'],
   [1024, 2048, 256, 'TN'],
+  [2048, 1024, 256, 'NN'],
+  [2048, 256, 1024, 'NT'],
 ];
 const small = (['NN', 'NT', 'TN'] as const).flatMap((layout): Shape[] => [
   [64, 64, 64, layout],

@@ -30,7 +30,12 @@ using MicroFn = void (*)(const MicroJob<T, Packed> *);
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kTileRows = 12;  // 12 x 2 accumulators of 32 registers
 #else
-constexpr int kTileRows = 6;  // 6 x 2 of 16
+constexpr int kTileRows = 6;           // 6 x 2 of 16
+#endif
+#if defined(__AVX512F__)
+constexpr bool kMasksAreFree = true;  // they have registers of their own
+#else
+constexpr bool kMasksAreFree = false;  // an accumulator would be spilt for one
 #endif
 constexpr int kTileVectors = 2;
 constexpr int kFetchSteps = 4;  // also the unrolling
@@ -54,15 +59,16 @@ GP_INLINE void touch_run(const void *from, int64_t at, int64_t last) {
   __builtin_prefetch(static_cast<const char *>(from) + at + last, 1);
 }
 
-template <int MR, class T, int NV, int R>
-__attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
+// Whole: the last vector exists in full.
+template <int MR, class T, int NV, int R, bool Whole>
+GP_INLINE void chains(const MicroJob<T, T> *job) {
   using V = typename Vec<T>::V;
   constexpr int N = Vec<T>::N;
-  constexpr bool kRows = (R & kRowsOfA) != 0, kWhole = (R & kPackedB) != 0;
+  constexpr bool kRows = (R & kRowsOfA) != 0, kPacked = (R & kPackedB) != 0;
   constexpr int kBases = kRows ? (MR + 2) / 3 : 1;
   V acc[MR][NV];
   const T *b = job->b;
-  const int64_t a_step = job->a_step * static_cast<int64_t>(sizeof(T)), b_row = kWhole ? NV * N : job->b_row;
+  const int64_t a_step = job->a_step * static_cast<int64_t>(sizeof(T)), b_row = kPacked ? NV * N : job->b_row;
   // Rows of A are reached as base, base + step and base + 2 * step. The compiler would rather keep an address per row
   // and unrolled step, and spill them: the empty assembly hides where the bases come from.
   const char *base[kBases];
@@ -71,7 +77,7 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
     base[i] = reinterpret_cast<const char *>(job->a) + 3 * i * a_step;
     asm("" : "+r"(base[i]));
   }
-  const int last = job->last;
+  const int last = Whole ? N : job->last;
   T *out = job->cout;
   const int64_t out_row = job->cout_row;
 #pragma GCC unroll 16
@@ -83,7 +89,7 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
     for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4
       for (int j = 0; j < NV; j++)
-        acc[i][j] = j == NV - 1 ? loadn(in + i * in_row + j * N, last) : load(in + i * in_row + j * N);
+        acc[i][j] = !Whole && j == NV - 1 ? loadn(in + i * in_row + j * N, last) : load(in + i * in_row + j * N);
     }
   } else {
 #pragma GCC unroll 16
@@ -95,7 +101,7 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
   auto step = [&](int ahead) __attribute__((always_inline)) {
     V bv[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) bv[j] = !kWhole && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
+    for (int j = 0; j < NV; j++) bv[j] = !Whole && !kPacked && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
       const char *p = kRows ? base[i / 3] + i % 3 * a_step : base[0] + i * static_cast<int>(sizeof(T));
@@ -108,7 +114,7 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
       asm("" : "+r"(base[0]));
     }
     b += b_row;
-    if (!kWhole) asm("" : "+r"(b));
+    if (!kPacked) asm("" : "+r"(b));
   };
   auto advance = [&](int steps) __attribute__((always_inline)) {
     if (!kRows) return;
@@ -135,13 +141,19 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
 #pragma GCC unroll 4
     for (int j = 0; j < NV; j++) {
       T *p = out + i * out_row + j * N;
-      if (j == NV - 1) {
+      if (!Whole && j == NV - 1) {
         storen(p, acc[i][j], last);
       } else {
         store(p, acc[i][j]);
       }
     }
   }
+}
+
+template <int MR, class T, int NV, int R>
+__attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
+  if (!kMasksAreFree && job->last == Vec<T>::N) return chains<MR, T, NV, R, true>(job);
+  chains<MR, T, NV, R, false>(job);
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ GP_INLINE bool few_rows(const GemmArgs &g) { return g.m > 64 && g.m <= kStanding
 // The same without packing: B passes through once, and A is read where it stands.
 template <class P>
 GP_INLINE bool stands(const GemmArgs &g) {
-  return P::kInPlace && g.a.col == 1 && g.b.col == 1 && few_rows(g);
+  return kTileRows >= 12 && P::kInPlace && g.a.col == 1 && g.b.col == 1 && few_rows(g);
 }
 
 GP_INLINE int64_t stream_tiles(int64_t rows) {
@@ -192,7 +192,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     p.tile_rows = round_up(ceil_div(p.block_rows, ceil_div(p.block_rows, 512)), kTileRows);
     const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 64);  // few rows: B is not read often enough
+    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 5 * kTileRows + 4);  // few rows: B is not read often enough
     const size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
     p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) && bytes_b <= kSharedB);
     p.stream_b =
