@@ -3,7 +3,7 @@ import { GradproofError } from '../errors.js';
 import { Code, PROGRAM_VERSION } from '../native/addon.js';
 import { addon, openDevice } from '../native/runtime.js';
 import { getNumThreads } from '../native/threads.js';
-import { zeros } from '../ops/create.js';
+import { full, zeros } from '../ops/create.js';
 import { copy_ } from '../ops/memory.js';
 import { timed } from './timing.js';
 
@@ -12,6 +12,7 @@ export type PeakType = 'f32' | 'f64' | 'bf16';
 /** Kinds of the `multiply_add_peak` kernel. */
 const KINDS: Readonly<Record<PeakType, number>> = { f32: 0, f64: 1, bf16: 2 };
 const F64 = 1;
+const I64 = 4;
 /** Behind every cache. */
 const COPY_BYTES = 128 * 2 ** 20;
 
@@ -59,6 +60,45 @@ export function peakFlops(type: PeakType): number {
   addon().releaseProgram(id);
   addon().release(handle);
   return done.reduce((sum, flop) => sum + flop, 0) / (Math.min(...times) * 1e-3);
+}
+
+/**
+ * Bytes per second that all threads together read from memory behind every cache: the times of single runs over 256 MiB,
+ * in milliseconds per gigabyte. Hosts differ from second to second, so readers take it beside what they measure.
+ */
+export class ReadPeak {
+  static readonly #bytes = 256 * 2 ** 20;
+  readonly #id: number;
+  readonly #externals: Float64Array;
+  readonly #x = full([ReadPeak.#bytes / 8], 1, { dtype: 'i64' }); // pages that were only zeroed may be one page
+  readonly #y = zeros([1], { dtype: 'f64' });
+
+  constructor() {
+    const words = ReadPeak.#bytes / 8;
+    const kernel = kernelId('memory_read_peak'); // opens the device
+    const slots = [
+      [1, 0, ReadPeak.#bytes],
+      [1, 1, 8],
+    ];
+    this.#id = bareProgram(kernel, { arena: 0, externals: 2, slots }, [
+      [1, 1, 0, 1, 0, I64, 1, 0, words, 1, 1, 1, F64, 1, 0, 1, 1],
+    ]);
+    this.#externals = Float64Array.of(this.#x.storage.handle, this.#y.storage.handle);
+  }
+
+  /** One run. */
+  measure(): number {
+    const [ms = NaN] = timed(() => {
+      runBare(this.#id, this.#externals);
+    }, 1);
+    return ReadPeak.#bytes / (ms * 1e-3);
+  }
+
+  release(): void {
+    addon().releaseProgram(this.#id);
+    this.#x.storage.release();
+    this.#y.storage.release();
+  }
 }
 
 /** Bytes per second of a copy out of every cache, reads and writes counted: the best of short runs. */

@@ -69,7 +69,7 @@ export class Program {
     this.#outputBytes = plan.slots.filter(({ kind }) => kind === 'output').map(({ bytes }) => bytes);
     this.#scalars = plan.externals
       .filter((external): external is Storage => external instanceof Storage && external.refresh !== undefined)
-      .map((storage) => new Tensor(storage, [], [], 0, storage.bytes === 8 ? 'f64' : 'f32'));
+      .map((storage) => new Tensor(storage, [], [], 0, storage.scalarType ?? 'f32'));
   }
 
   /** @internal Whether it has run, and so has its arena. */

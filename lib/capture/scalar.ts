@@ -1,9 +1,10 @@
 /** Numbers that may change between the calls of a captured step. */
 import { GradproofError } from '../errors.js';
-import { openDevice } from '../native/runtime.js';
+import { openDevice, type Device } from '../native/runtime.js';
 import { needFunction } from '../ops/options.js';
 import { state } from '../ops/gateway/state.js';
 import { fromHost, writeHost } from '../tensor/host.js';
+import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { userLine } from './lines.js';
 import { where } from './record.js';
@@ -43,8 +44,14 @@ export function scalar(value: () => number): Tensor {
       { op: 'scalar' },
     );
   }
-  const tensor = fromHost(now, 'f32', openDevice(state.device));
+  return scalarOn(value, now, 'f32', openDevice(state.device));
+}
+
+/** The same of any dtype on any device, holding `now`. */
+export function scalarOn(value: () => number, now: number, dtype: DType, device: Device): Tensor {
+  const tensor = fromHost(now, dtype, device);
   tensor.storage.refresh = value;
+  tensor.storage.scalarType = dtype;
   tensor.storage.constant = now;
   made.add(new WeakRef(tensor));
   return tensor;

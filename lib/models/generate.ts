@@ -1,12 +1,16 @@
 /** Sampling from a language model, one token at a time. */
 import { GradproofError, shown } from '../errors.js';
 import { noGrad } from '../autograd/modes.js';
+import { compile } from '../capture/compile.js';
 import { checkOptions, needFlags, needIntegers } from '../ops/options.js';
 import { uniformAt } from '../data/random.js';
 import { tensorOf } from '../data/dataset.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { KVCache } from './kv_cache.js';
 import { checkSampling, sampleToken, type SamplingOptions } from './sample.js';
+
+/** Tokens after which recording a step has paid for itself (GPT-2 124M, two threads). */
+const WORTH_CAPTURING = 32;
 
 /** How a continuation is written. */
 export interface GenerateOptions extends SamplingOptions {
@@ -17,6 +21,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed?: number | undefined;
   /** Keep keys and values of the tokens seen (default). False runs the whole sequence again for every token. */
   readonly cache?: boolean | undefined;
+  /**
+   * Capture the step of one token: JavaScript of modules then runs for the first tokens only. Default: from 32 new tokens
+   * on, which are worth the recording. Without a cache, and for models with hooks, every token runs eagerly all the same.
+   */
+  readonly capture?: boolean | undefined;
 }
 
 /** What generation needs of a model; `block` is the longest sequence it can see. */
@@ -25,12 +34,23 @@ export interface Generator {
   readonly device: string;
   /** Tokens [1, T] → logits [1, T, vocab]; with a cache T counts the new tokens only. */
   logits(ids: Tensor, cache: KVCache | undefined): Tensor;
-  newCache(): KVCache;
+  newCache(capacity: number): KVCache;
+  /** Hooks see every token: no step is captured. */
+  readonly hooked?: boolean;
 }
 
 /** The prompt's continuation (without the prompt); the model sees at most the last `block` tokens. */
 export function generateTokens(model: Generator, prompt: Iterable<number>, options: GenerateOptions): number[] {
-  checkOptions('generate', options, ['maxNewTokens', 'temperature', 'topK', 'topP', 'seed', 'stop', 'cache']);
+  checkOptions('generate', options, [
+    'maxNewTokens',
+    'temperature',
+    'topK',
+    'topP',
+    'seed',
+    'stop',
+    'cache',
+    'capture',
+  ]);
   const { maxNewTokens, seed = 0, stop = [], cache: cached = true } = options;
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
     throw new GradproofError('ERR_VALUE', `maxNewTokens must be an integer >= 0, got ${shown(maxNewTokens)}`, {
@@ -39,7 +59,7 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
   }
   checkSampling(options);
   needIntegers('generate', { stop });
-  needFlags('generate', { cache: cached });
+  needFlags('generate', { cache: cached, capture: options.capture });
   const given: unknown = prompt;
   if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
     throw new GradproofError('ERR_ARGUMENT', `the prompt must be a list of tokens, got ${shown(given)}`, {
@@ -50,14 +70,23 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
   if (start === 0) throw new GradproofError('ERR_DATA', 'the prompt needs at least one token', { op: 'generate' });
   const ends = new Set(stop);
   noGrad(() => {
-    const cache = cached && maxNewTokens > 1 ? model.newCache() : undefined;
+    const cache = cached && maxNewTokens > 1 ? model.newCache(start + maxNewTokens - 1) : undefined;
+    const next = (ids: Tensor): Tensor => cache!.hold(() => model.logits(ids, cache));
+    const capture = options.capture ?? maxNewTokens >= WORTH_CAPTURING;
+    const step = cache !== undefined && capture && model.hooked !== true ? compile(next) : undefined;
     for (let i = 0; i < maxNewTokens; i++) {
       // Positions are learned: once the window moves, every token has another one, and nothing kept is of use.
       const keeps = cache !== undefined && tokens.length <= model.block;
       const seen = Int32Array.from(keeps ? tokens.slice(cache.length) : tokens.slice(-model.block));
-      const logits = model.logits(tensorOf(seen, [1, seen.length], 'i32', model.device), keeps ? cache : undefined);
-      const last = logits.select(1, logits.shape[1]! - 1).data('f64');
-      const token = sampleToken(last, options, uniformAt(seed, 0, i));
+      const ids = tensorOf(seen, [1, seen.length], 'i32', model.device);
+      let logits: Tensor;
+      if (keeps && step !== undefined && i > 0) {
+        logits = step(ids);
+        cache.advance(1);
+      } else logits = model.logits(ids, keeps ? cache : undefined);
+      const last = logits.select(1, logits.shape[1]! - 1);
+      const numbers = last.dtype === 'f64' ? last.data('f64') : last.to('f32').data('f32');
+      const token = sampleToken(numbers, options, uniformAt(seed, 0, i));
       tokens.push(token);
       if (ends.has(token)) break;
     }

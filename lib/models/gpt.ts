@@ -68,10 +68,9 @@ interface Past {
 }
 
 function attendTo({ cache, layer }: Past, q: Tensor, k: Tensor, v: Tensor): Tensor {
-  const t = q.shape[2]!;
-  const attnMask = cache.mask(t, q.device);
-  const { keys, values } = cache.append(layer, k, v);
-  return scaledDotProductAttention(q, keys, values, { isCausal: t > 1 && attnMask === undefined, attnMask });
+  if (cache.length > 0) return cache.attend(layer, q, k, v);
+  const { keys, values } = cache.append(layer, k, v); // a prompt: blocks of queries share what they read
+  return scaledDotProductAttention(q, keys, values, { isCausal: true });
 }
 
 /** Causal self-attention with one fused projection to queries, keys and values. */
@@ -176,8 +175,7 @@ class Transformer extends nn.Module {
   /** Tokens [B, T] → [B, T, width] */
   override forward(ids: Tensor, cache?: KVCache): Tensor {
     const [, t] = ids.dims(2);
-    const start = cache?.length ?? 0;
-    const positions = arange(start, start + t, 1, { dtype: 'i64', device: ids.device });
+    const positions = cache?.positions(t) ?? arange(0, t, 1, { dtype: 'i64', device: ids.device });
     let x = this.drop.forward(this.wte.forward(ids).add(this.wpe.forward(positions)));
     [...this.h].forEach((block, layer) => {
       x = block.forward(x, cache === undefined ? undefined : { cache, layer });
@@ -243,11 +241,11 @@ export class GPT extends nn.Module {
     return tokenLoss(this.forward(ids), targets);
   }
 
-  /** An empty cache for `batch` sequences of up to `block` tokens. */
-  newCache(batch = 1): KVCache {
-    const { layers, heads, block, width } = this.#config;
-    const { dtype, device } = this.lm_head.weight;
-    return new KVCache({ layers, batch, heads, capacity: block, width: width / heads, dtype, device });
+  /** An empty cache for `batch` sequences of up to `capacity` tokens, by default the block. */
+  newCache(batch = 1, capacity = this.#config.block): KVCache {
+    const { layers, heads, width } = this.#config;
+    const { dtype, device } = this.transformer.wte.weight;
+    return new KVCache({ layers, batch, heads, capacity, width: width / heads, dtype, device });
   }
 
   /** Logits [B, 1, vocab] of the last token: the others' rows of the head would be thrown away. */
@@ -263,9 +261,10 @@ export class GPT extends nn.Module {
     try {
       const model: Generator = {
         block: this.#config.block,
-        device: this.lm_head.weight.device,
+        device: this.transformer.wte.weight.device,
+        hooked: this.modules().some((module) => module.hooked),
         logits: (ids, cache) => this.#lastLogits(ids, cache),
-        newCache: () => this.newCache(),
+        newCache: (capacity) => this.newCache(1, Math.min(capacity, this.#config.block)),
       };
       return generateTokens(model, prompt, options);
     } finally {

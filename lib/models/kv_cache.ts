@@ -2,7 +2,11 @@
 import { GradproofError } from '../errors.js';
 import { checkOptions } from '../ops/options.js';
 import { noGrad } from '../autograd/modes.js';
+import { refresh, scalarOn } from '../capture/scalar.js';
+import { openDevice } from '../native/runtime.js';
+import { cacheAppend_, cachedAttention } from '../ops/cached_attention.js';
 import { arange, zeros } from '../ops/create.js';
+import { state } from '../ops/gateway/state.js';
 import type { DType } from '../tensor/dtype.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -29,7 +33,10 @@ interface Layer {
 export class KVCache {
   readonly capacity: number;
   readonly #layers: readonly Layer[];
+  /** The length as a tensor: what a captured step reads. */
+  readonly #at: Tensor;
   #length = 0;
+  #held = false;
 
   constructor(shape: KVCacheShape) {
     checkOptions('KVCache', shape, ['layers', 'batch', 'heads', 'capacity', 'width', 'dtype', 'device']);
@@ -37,6 +44,7 @@ export class KVCache {
     this.capacity = capacity;
     const make = (): Tensor => zeros([batch, heads, capacity, width], { dtype, device });
     this.#layers = Array.from({ length: layers }, () => ({ keys: make(), values: make() }));
+    this.#at = scalarOn(() => this.#length, 0, 'i64', openDevice(device ?? state.device));
   }
 
   /** Tokens seen by all layers. */
@@ -44,8 +52,7 @@ export class KVCache {
     return this.#length;
   }
 
-  /** Writes keys and values [batch, heads, T, width] of new tokens of one layer; answers those of all tokens. */
-  append(layer: number, keys: Tensor, values: Tensor): { readonly keys: Tensor; readonly values: Tensor } {
+  #layer(layer: number, keys: Tensor, values: Tensor): Layer {
     const [, , t] = keys.dims(4);
     const store = this.#layers[layer];
     if (store === undefined)
@@ -63,6 +70,13 @@ export class KVCache {
         hint: 'Run the model under gp.noGrad.',
       });
     }
+    return store;
+  }
+
+  /** Writes keys and values [batch, heads, T, width] of new tokens of one layer; answers those of all tokens. */
+  append(layer: number, keys: Tensor, values: Tensor): { readonly keys: Tensor; readonly values: Tensor } {
+    const store = this.#layer(layer, keys, values);
+    const t = keys.shape[2]!;
     noGrad(() => {
       store.keys.narrow(2, this.#length, t).copy_(keys);
       store.values.narrow(2, this.#length, t).copy_(values);
@@ -71,9 +85,43 @@ export class KVCache {
     return { keys: store.keys.narrow(2, 0, end), values: store.values.narrow(2, 0, end) };
   }
 
+  /**
+   * The same, and what queries [batch, heads, T, width] of the new tokens see: all tokens before them and themselves.
+   * How many tokens the cache holds is read from memory, so a captured step serves every length.
+   */
+  attend(layer: number, queries: Tensor, keys: Tensor, values: Tensor): Tensor {
+    const store = this.#layer(layer, keys, values);
+    refresh(this.#at);
+    return noGrad(() => {
+      cacheAppend_(store.keys, store.values, keys, values, this.#at);
+      return cachedAttention(queries, store.keys, store.values, this.#at);
+    });
+  }
+
+  /** The places of `t` new tokens, i64 [t]. */
+  positions(t: number): Tensor {
+    const { device } = this.#at;
+    const make = (start: number): Tensor => arange(start, start + t, 1, { dtype: 'i64', device });
+    // Outside of `hold` the start is a number of this call: a captured step would repeat it, and is refused.
+    return this.#held ? make(0).add(this.#at) : make(this.#length);
+  }
+
+  /**
+   * Runs what adds tokens without counting them: for a captured step, whose JavaScript runs only while it is recorded. Call
+   * `advance` after every step.
+   */
+  hold<T>(run: () => T): T {
+    this.#held = true;
+    try {
+      return run();
+    } finally {
+      this.#held = false;
+    }
+  }
+
   /** The `t` new tokens have passed through all layers. */
   advance(t: number): void {
-    this.#length += t;
+    if (!this.#held) this.#length += t;
   }
 
   /** Forgets all tokens but the first `length`. */
@@ -83,14 +131,5 @@ export class KVCache {
         op: 'KVCache',
       });
     this.#length = length;
-  }
-
-  /** Which of all tokens each of `t` new ones sees: undefined where a new one sees all, or where it is a causal square. */
-  mask(t: number, device: string): Tensor | undefined {
-    if (t === 1 || this.#length === 0) return undefined;
-    const at = (count: number, from: number): Tensor => arange(from, from + count, 1, { dtype: 'i64', device });
-    return at(t, this.#length)
-      .unsqueeze(1)
-      .ge(at(this.#length + t, 0));
   }
 }

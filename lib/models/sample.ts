@@ -63,7 +63,16 @@ export function sampleToken(logits: ArrayLike<number>, options: SamplingOptions,
     throw new GradproofError('ERR_ARGUMENT', `the logits must be numbers in a list, got ${shown(given)}`, {
       op: 'generate',
     });
-  checkOptions('generate', options, ['temperature', 'topK', 'topP', 'maxNewTokens', 'seed', 'stop', 'cache']);
+  checkOptions('generate', options, [
+    'temperature',
+    'topK',
+    'topP',
+    'maxNewTokens',
+    'seed',
+    'stop',
+    'cache',
+    'capture',
+  ]);
   checkSampling(options);
   if (!(u >= 0 && u < 1))
     throw new GradproofError('ERR_VALUE', `u must be in [0, 1), got ${shown(u)}`, { op: 'generate' });
@@ -72,8 +81,14 @@ export function sampleToken(logits: ArrayLike<number>, options: SamplingOptions,
   let likeliest = 0;
   for (let i = 0; i < logits.length; i++) {
     const value = Number(logits[i]);
-    if (Number.isNaN(value)) best = NaN;
-    else if (value > best) [best, likeliest] = [value, i];
+    if (Number.isNaN(value)) {
+      best = NaN;
+      break;
+    }
+    if (value > best) {
+      best = value;
+      likeliest = i;
+    }
   }
   if (!Number.isFinite(best)) {
     throw new GradproofError('ERR_NON_FINITE', 'the logits are not finite', { op: 'generate' });

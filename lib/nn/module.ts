@@ -97,6 +97,11 @@ export class Module {
     return this.#register(({ after }) => after, hook);
   }
 
+  /** Whether a hook is registered on this very module. */
+  get hooked(): boolean {
+    return this.#hooks !== null;
+  }
+
   #register<H>(list: (hooks: Hooks) => Set<H>, hook: H): () => void {
     needFunction('registerForwardHook', 'the hook', hook);
     this.#hooks ??= { before: new Set(), after: new Set() };

@@ -200,6 +200,10 @@ export interface BinaryCrossEntropyWithLogitsOptions {
   readonly reduction?: 'mean' | 'sum' | 'none' | undefined;
 }
 
+export interface CachedAttentionOptions {
+  readonly scale?: number | undefined;
+}
+
 export interface CastOptions {
   readonly dtype?: DType | undefined;
 }
@@ -1581,6 +1585,20 @@ export const bitwiseRightShift: {
 export const bitwiseXor: {
   (a: Tensor | number, b: Tensor | number): Tensor;
 } = ops.bitwiseXor;
+
+/**
+ * Attention of the T newest tokens of a cache: query [B, H, T, E] of tokens at … at + T − 1, keys [B, K, C, E], values [B, K, C, F] → [B, H, T, F]. Query i sees the first at + i + 1 tokens; what stands behind them is not looked at, so one captured program serves every length. H is a multiple of K (grouped queries). ERR_INDEX where at + T is more than C.
+ * No gradient: a cache is for inference: its keys and values carry no gradient.
+ */
+export const cachedAttention: {
+  (
+    query: Tensor | number,
+    keys: Tensor | number,
+    values: Tensor | number,
+    at: Tensor | number,
+    options?: CachedAttentionOptions,
+  ): Tensor;
+} = ops.cachedAttention;
 
 /** The values in another dtype. Floating to integer truncates towards zero and saturates; NaN becomes 0; to bool is `x != 0`. */
 export const cast: {

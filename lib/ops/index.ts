@@ -22,6 +22,7 @@ export * from './layer_norm.js';
 export * from './rms_norm.js';
 export * from './rope.js';
 export * from './attention.js';
+export * from './cached_attention.js';
 export * from './losses.js';
 export * from './activations.js';
 export * from './dropout.js';

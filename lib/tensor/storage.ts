@@ -3,6 +3,7 @@ import { GradproofError } from '../errors.js';
 import { Code } from '../native/addon.js';
 import { collectNow } from '../native/memory.js';
 import { addon, nativeError, type Device } from '../native/runtime.js';
+import type { DType } from './dtype.js';
 
 let nextId = 1;
 
@@ -29,6 +30,8 @@ export class Storage {
   constant: number | undefined = undefined;
   /** Where the value of a 0-d scalar comes from; a captured step asks again before every run. */
   refresh: (() => number) | undefined = undefined;
+  /** The dtype of such a scalar. */
+  scalarType: DType | undefined = undefined;
 
   constructor(device: Device, bytes: number) {
     this.device = device;

@@ -171,6 +171,56 @@ describe('generation', () => {
     expect(run(true)).toEqual(run(false)); // beyond the block too
   });
 
+  it('writes the same with a captured step, whatever the dtype, and greedy or not', () => {
+    for (const dtype of ['f32', 'bf16', 'f64'] as const) {
+      const model = new GPT({ ...config, block: 24, bias: true }).to(dtype);
+      for (const temperature of [0, 1]) {
+        const run = (capture: boolean): number[] =>
+          model.generate([3, 1], { maxNewTokens: 30, temperature, seed: 4, capture });
+        expect(run(true)).toEqual(run(false)); // beyond the block too
+      }
+    }
+  });
+
+  it('a captured step of a cache gives the bits of an eager one at every length, as one program', () => {
+    const model = new GPT({ ...config, block: 16 }).eval();
+    gp.noGrad(() => {
+      const [one, other] = [model.newCache(), model.newCache()];
+      const step = gp.compile((token: gp.Tensor) => one.hold(() => model.forward(token, { cache: one })));
+      for (const cache of [one, other]) model.forward(gp.tensor([[5, 2, 7]], { dtype: 'i64' }), { cache });
+      for (let i = 0; i < 13; i++) {
+        const token = gp.tensor([[i % config.vocab]], { dtype: 'i64' });
+        const captured = step(token).toArray();
+        one.advance(1);
+        expect(captured).toEqual(model.forward(token, { cache: other }).toArray());
+      }
+      expect(step.programs.length).toBe(1);
+      expect(() => step(gp.tensor([[0]], { dtype: 'i64' }))).toThrow('16'); // the cache is full: the kernel says so
+    });
+  });
+
+  it('refuses to capture a cache that counts in JavaScript, instead of repeating one position', () => {
+    const model = new GPT(config).eval();
+    gp.noGrad(() => {
+      const cache = model.newCache();
+      const step = gp.compile((token: gp.Tensor) => model.forward(token, { cache }));
+      model.forward(gp.tensor([[5]], { dtype: 'i64' }), { cache });
+      step(gp.tensor([[1]], { dtype: 'i64' }));
+      expect(() => step(gp.tensor([[2]], { dtype: 'i64' }))).toThrow(/start/);
+    });
+  });
+
+  it('shows every token to hooks', () => {
+    const model = new GPT(config);
+    let seen = 0;
+    model.transformer.h.at(0).registerForwardHook(() => {
+      seen++;
+      return undefined;
+    });
+    model.generate([3, 1], { maxNewTokens: 6, temperature: 0 });
+    expect(seen).toBe(6);
+  });
+
   it('refuses a cache that is full or would cut a gradient', () => {
     const model = new GPT(config);
     const cache = model.newCache();

@@ -1,5 +1,6 @@
-// The processor's multiply-add rate, for benchmarks alone: registers only, every thread at once. No op is declared for
-// this row. y, [threads or more] f64: the floating-point operations that each thread did.
+// What the processor does at most, for benchmarks alone, every thread at once: multiply-adds in registers, and reads of
+// memory. No op is declared for these rows. y, [threads or more] f64: the floating-point operations that each thread
+// did.
 #include "../gemm/plan.h"
 
 namespace gp::GP_ISA {
@@ -62,10 +63,37 @@ int32_t multiply_add_peak(gp_context *, const gp_kernel *, const gp_call *call) 
   return GP_OK;
 }
 
+// The sum of x as 64-bit words: runs of 1 MiB, as any kernel with large operands claims them, each fetched 4 KiB ahead.
+int32_t memory_read_peak(gp_context *, const gp_kernel *, const gp_call *call) {
+  typedef uint64_t Line __attribute__((vector_size(64)));
+  constexpr int64_t kLines = 16 * 1024;
+  const gp_view &x = in(call, 0);
+  const Line *from = data<const Line>(x);
+  const int64_t lines = numel(x) / 8;
+  uint64_t total = 0;
+  ranges(lines, kLines, [&](int64_t begin, int64_t end) {
+    Line sum[4] = {};
+    for (int64_t i = begin; i + 4 <= end; i += 4) {
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; k++) {
+        __builtin_prefetch(from + i + k + 64);
+        sum[k] += from[i + k];
+      }
+    }
+    const Line all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    uint64_t one = 0;
+    for (int k = 0; k < 8; k++) one += all[k];
+    __atomic_fetch_add(&total, one, __ATOMIC_RELAXED);
+  });
+  *data<double>(out(call, 0)) = static_cast<double>(total);
+  return GP_OK;
+}
+
 }  // namespace
 
 GP_ROWS(peak) = {
     {"multiply_add_peak", "-> y ; kind rounds", 1u << GP_F64, 0, 0, nullptr, multiply_add_peak},
+    {"memory_read_peak", "x -> y", 1u << GP_I64, 0, 0, nullptr, memory_read_peak},
     {},
 };
 
