@@ -9,7 +9,7 @@ import { Tensor } from '../tensor/tensor.js';
 import type { Written } from './check.js';
 import type { Plan } from './plan.js';
 import { refresh } from './scalar.js';
-import { chromeTrace, type ChromeTrace } from './trace.js';
+import { chromeTrace, type ChromeTrace, type ProfileRow } from './profile.js';
 import { workOf } from './work.js';
 import { listOf, operands, where, type Instruction, type Operand, type Place } from './record.js';
 
@@ -23,21 +23,6 @@ export interface ProgramMemory {
   readonly bound: number;
   /** Bytes of one run's results. */
   readonly outputs: number;
-}
-
-/** A kernel of a program, with its mean time since profiling began. */
-export interface ProfileRow {
-  readonly op: string;
-  readonly at: string | undefined;
-  readonly shape: string;
-  /** Mean nanoseconds of one run. */
-  readonly ns: number;
-  /** Part of the whole, 0 to 1. */
-  readonly share: number;
-  /** Achieved floating-point operations per nanosecond, for products and attention (pairs behind a causal mask not counted). */
-  readonly gflops: number | undefined;
-  /** Achieved bytes per nanosecond, every operand counted once per direction. */
-  readonly gbs: number;
 }
 
 /** A program that nobody can reach gives back its arena, at the next turn of the event loop. */

@@ -15,7 +15,7 @@ import { Adam, AdamW, RMSprop, SGD, type Optimizer } from '../optim/index.js';
 import { Tensor } from '../tensor/tensor.js';
 import { accountOf } from './accounts.js';
 import type { Injection } from './inject.js';
-import type { Mutant } from './mutants.js';
+import type { Mutant } from './mutant.js';
 
 /** Steps that the account covers: from the second on, the moments matter. */
 const STEPS = 3;

@@ -9,7 +9,7 @@ import { needModule, type Module } from '../nn/module.js';
 import { needFunction } from '../ops/options.js';
 import { Sampler } from '../ops/gateway/samples.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { MUTANT_KINDS, unchanged, type Mutant, type MutantKind } from './mutants.js';
+import { MUTANT_KINDS, unchanged, type Mutant, type MutantKind } from './mutant.js';
 import { proofReport, type MutantReport, type ProofReport } from './report.js';
 import { Session, type Look, type SessionOptions } from './session.js';
 

@@ -1,6 +1,6 @@
 /** What a proof says. */
 import { GradproofError } from '../errors.js';
-import type { Mutant } from './mutants.js';
+import type { Mutant } from './mutant.js';
 import { OBLIGATIONS, type Obligation } from './obligations.js';
 
 export interface MutantReport {

@@ -11,11 +11,11 @@ import { fromHost } from '../tensor/host.js';
 import { defineOp } from './gateway/define.js';
 import { indexSelect } from './index_select.js';
 import { asMethods } from './gateway/install.js';
-import { cat } from './join.js';
+import { cat, splitOp } from './join.js';
 import { state } from './gateway/state.js';
 import { matmul } from './matmul.js';
 import { checkOptions, needIntegers, needTensors } from './options.js';
-import { expand, reshape, splitOp, unview } from './view.js';
+import { expand, reshape, unview } from './view.js';
 
 export const diagonal = defineOp({
   name: 'diagonal',

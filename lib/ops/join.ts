@@ -1,8 +1,8 @@
-/** Joining tensors. */
+/** Joining tensors, and splitting one. */
 import { GradproofError } from '../errors.js';
 import { DTYPES } from '../tensor/dtype.js';
 import { normalizeAxis, showShape } from '../tensor/shape.js';
-import { integer } from './gateway/attrs.js';
+import { integer, integers } from './gateway/attrs.js';
 import { defineOp, like, type Meta } from './gateway/define.js';
 import { copy_ } from './memory.js';
 import { zeros } from './create.js';
@@ -80,5 +80,43 @@ export const cat = defineOp({
   *samples(s) {
     yield { in: { xs: [s.randn([2, 3]), s.randn([1, 3])] } };
     yield { in: { xs: [s.randn([2, 1]), s.strided(s.randn([2, 3])), s.randn([2, 2])] }, attrs: { dim: -1 } };
+  },
+});
+
+export const splitOp = defineOp({
+  name: 'split',
+  doc: 'Consecutive pieces along one axis, of the given sizes; each is a view.',
+  inputs: ['x'],
+  attrs: { sizes: integers(), dim: integer(0) },
+  positional: ['sizes', 'dim'],
+  outputs: ['ys[]'],
+  dtypes: DTYPES,
+  receiver: false,
+  view(x, { sizes, dim }) {
+    const axis = normalizeAxis(dim, x.shape.length, 'split');
+    const total = sizes.reduce((sum, n) => sum + n, 0);
+    if (total !== x.shape[axis] || sizes.some((n) => n < 0)) {
+      throw new GradproofError(
+        'ERR_SHAPE',
+        `sizes must add up to ${String(x.shape[axis])} along dim ${String(dim)}, got ${showShape(sizes)}`,
+        { op: 'split' },
+      );
+    }
+    const { shape, stride, offset } = x;
+    const step = x.numel === 0 ? 0 : stride[axis]!;
+    let at = 0;
+    return sizes.map((size) => {
+      const piece = {
+        shape: shape.map((n, i) => (i === axis ? size : n)),
+        stride,
+        offset: offset + at * step,
+      };
+      at += size;
+      return piece;
+    });
+  },
+  gradient: { kind: 'rule', needs: [], backward: ({ ys }, _saved, { dim }) => ({ x: () => cat(ys, dim) }) },
+  *samples(s) {
+    yield { in: { x: s.randn([2, 6]) }, attrs: { sizes: [1, 3, 2], dim: 1 } };
   },
 });

@@ -20,7 +20,6 @@ import type { View } from './gateway/op.js';
 import { needTensors } from './options.js';
 import { contiguous, copy_ } from './memory.js';
 import { zeros } from './create.js';
-import { cat } from './join.js';
 
 /**
  * ERR_SHAPE unless a view of these strides stays within a row-major tensor of shape `whole` and meets no element twice:
@@ -285,41 +284,3 @@ function rowMajor(shape: Shape): number[] {
   }
   return stride;
 }
-
-export const splitOp = defineOp({
-  name: 'split',
-  doc: 'Consecutive pieces along one axis, of the given sizes; each is a view.',
-  inputs: ['x'],
-  attrs: { sizes: integers(), dim: integer(0) },
-  positional: ['sizes', 'dim'],
-  outputs: ['ys[]'],
-  dtypes: DTYPES,
-  receiver: false,
-  view(x, { sizes, dim }) {
-    const axis = normalizeAxis(dim, x.shape.length, 'split');
-    const total = sizes.reduce((sum, n) => sum + n, 0);
-    if (total !== x.shape[axis] || sizes.some((n) => n < 0)) {
-      throw new GradproofError(
-        'ERR_SHAPE',
-        `sizes must add up to ${String(x.shape[axis])} along dim ${String(dim)}, got ${showShape(sizes)}`,
-        { op: 'split' },
-      );
-    }
-    const { shape, stride, offset } = x;
-    const step = x.numel === 0 ? 0 : stride[axis]!;
-    let at = 0;
-    return sizes.map((size) => {
-      const piece = {
-        shape: shape.map((n, i) => (i === axis ? size : n)),
-        stride,
-        offset: offset + at * step,
-      };
-      at += size;
-      return piece;
-    });
-  },
-  gradient: { kind: 'rule', needs: [], backward: ({ ys }, _saved, { dim }) => ({ x: () => cat(ys, dim) }) },
-  *samples(s) {
-    yield { in: { x: s.randn([2, 6]) }, attrs: { sizes: [1, 3, 2], dim: 1 } };
-  },
-});

@@ -1,29 +1,8 @@
 /** Acceptance case 4 through the audit: each of the 17 cuts is named by op and line, with exactly the parameters behind it. */
 import { describe, expect, it } from 'vitest';
 import { audit } from '../../lib/audit/index.js';
-import { EDGES, EncoderModule, KEY_BIAS, type Edge } from '../cases/encoder.js';
+import { EDGES, EncoderModule, KEY_BIAS, SITES } from '../cases/encoder.js';
 import { FROZEN } from '../cases/encoder_frozen.js';
-
-/** The op whose result is cut at each edge. */
-const OPS: Readonly<Record<Edge, string>> = {
-  embed: 'matmul#0',
-  norm1: 'layer_norm#0',
-  q_split: 'permute#0',
-  k_split: 'permute#1',
-  k_transpose: 'permute#3',
-  v_split: 'permute#2',
-  scores: 'div#0',
-  softmax: 'softmax#0',
-  attn_v: 'matmul#2',
-  merge: 'view#3',
-  attn_out: 'linear#3',
-  res1: 'add#0',
-  norm2: 'layer_norm#1',
-  linear1: 'linear#4',
-  gelu: 'gelu#0',
-  linear2: 'linear#5',
-  res2: 'add#1',
-};
 
 describe('the audit of the encoder', () => {
   it('is green with the key bias declared, and red without', () => {
@@ -43,7 +22,7 @@ describe('the audit of the encoder', () => {
     expect(found?.op).toBe('detach');
     expect(found?.at).toMatch(/encoder\.ts:\d+:\d+$/);
     expect(found?.parameters.filter((name) => name !== 'k.b').sort()).toEqual([...FROZEN[edge]].sort());
-    const id = OPS[edge];
+    const id = SITES[edge];
     const call = report.graph.calls.find((c) => c.id === id);
     expect(found?.message).toContain(`'${call?.op ?? '?'}' (${call?.at ?? '?'})`);
     expect(report.graph.edges.some(({ from, to }) => from === id && to === found?.id)).toBe(true);

@@ -65,6 +65,27 @@ export const EDGES = [
 ] as const;
 export type Edge = (typeof EDGES)[number];
 
+/** The call whose result is cut at each edge. */
+export const SITES: Readonly<Record<Edge, string>> = {
+  embed: 'matmul#0',
+  norm1: 'layer_norm#0',
+  q_split: 'permute#0',
+  k_split: 'permute#1',
+  k_transpose: 'permute#3',
+  v_split: 'permute#2',
+  scores: 'div#0',
+  softmax: 'softmax#0',
+  attn_v: 'matmul#2',
+  merge: 'view#3',
+  attn_out: 'linear#3',
+  res1: 'add#0',
+  norm2: 'layer_norm#1',
+  linear1: 'linear#4',
+  gelu: 'gelu#0',
+  linear2: 'linear#5',
+  res2: 'add#1',
+};
+
 export class Encoder {
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly #oneHot: Tensor;

@@ -5,29 +5,8 @@ import * as gp from '../../lib/index.js';
 import { nn, optim, type ProofReport } from '../../lib/index.js';
 import { state } from '../../lib/ops/gateway/state.js';
 import { Causal, KEY_BIASES, nextTokenLoss } from '../cases/causal.js';
-import { EDGES, EncoderModule, KEY_BIAS, type Edge } from '../cases/encoder.js';
+import { EDGES, EncoderModule, KEY_BIAS, SITES } from '../cases/encoder.js';
 import { FROZEN } from '../cases/encoder_frozen.js';
-
-/** The call at each edge of acceptance case 4. */
-const SITES: Readonly<Record<Edge, string>> = {
-  embed: 'matmul#0',
-  norm1: 'layer_norm#0',
-  q_split: 'permute#0',
-  k_split: 'permute#1',
-  k_transpose: 'permute#3',
-  v_split: 'permute#2',
-  scores: 'div#0',
-  softmax: 'softmax#0',
-  attn_v: 'matmul#2',
-  merge: 'view#3',
-  attn_out: 'linear#3',
-  res1: 'add#0',
-  norm2: 'layer_norm#1',
-  linear1: 'linear#4',
-  gelu: 'gelu#0',
-  linear2: 'linear#5',
-  res2: 'add#1',
-};
 
 const summary = (proof: ProofReport): unknown =>
   proof.mutants.map(({ id, status, red, frozen, noticed }) => [id, status, [...red], frozen, noticed]);

@@ -1,5 +1,19 @@
-/** A program's run as a Chrome trace: what chrome://tracing and ui.perfetto.dev open. */
-import type { ProfileRow } from './program.js';
+/** Where a program's time goes: a row per kernel, and the same as a file for chrome://tracing and ui.perfetto.dev. */
+
+/** A kernel of a program, with its mean time since profiling began. */
+export interface ProfileRow {
+  readonly op: string;
+  readonly at: string | undefined;
+  readonly shape: string;
+  /** Mean nanoseconds of one run. */
+  readonly ns: number;
+  /** Part of the whole, 0 to 1. */
+  readonly share: number;
+  /** Achieved floating-point operations per nanosecond, for products and attention (pairs behind a causal mask not counted). */
+  readonly gflops: number | undefined;
+  /** Achieved bytes per nanosecond, every operand counted once per direction. */
+  readonly gbs: number;
+}
 
 export interface ChromeTrace {
   readonly displayTimeUnit: 'ms';
