@@ -93,6 +93,7 @@ async function ts() {
       'tsconfig.json',
       'tsconfig.build.json',
       'tools/build-ts.ts',
+      'tools/bundle',
       'tools/entries.ts',
     ],
     [],

@@ -1,13 +1,12 @@
 /** What `import 'gradproof'` does before anything is asked of it. */
 import { execFileSync } from 'node:child_process';
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import * as gp from 'gradproof';
 import { defineOp } from '../../lib/ops/gateway/define.js';
 import { findOp } from '../../lib/ops/gateway/registry.js';
-import { bundleOptions } from '../../tools/build-ts.js';
 
 /** A declaration that needs a reason for having no gradient, and gives none. */
 function wrong(name: string) {
@@ -24,31 +23,68 @@ function wrong(name: string) {
   } as const;
 }
 
+const dist = resolve(import.meta.dirname, '../../dist');
+
 /** What a program prints in a Node of its own, with the bundle of the package as `gp`. */
 function printed(program: string): string {
-  const address = pathToFileURL(resolve(import.meta.dirname, '../../dist/index.js')).href;
+  const address = pathToFileURL(join(dist, 'index.js')).href;
   const text = `import * as gp from '${address}'; console.log(${program});`;
   return execFileSync(process.execPath, ['--allow-natives-syntax', '--input-type=module', '-e', text], {
     encoding: 'utf8',
   }).trim();
 }
 
+/** The bundles of rooms that are open after an expression was evaluated. */
+function opened(expression: string): string[] {
+  const paths = `Object.keys(process.getBuiltinModule('module')._cache)`;
+  const found = printed(`(${expression}, ${paths}.join('\\n'))`);
+  return [...found.matchAll(/(\w+)\.cjs$/gm)].map(([, name = '']) => name).sort();
+}
+
+/** What sort of thing each member is, those of namespaces too. */
+function kinds(value: unknown): unknown {
+  const prototype: unknown = typeof value === 'object' && value !== null ? Object.getPrototypeOf(value) : undefined;
+  if (typeof value !== 'object' || value === null || (prototype !== null && prototype !== Object.prototype))
+    return /^class\b/.test(String(value)) ? 'class' : typeof value;
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(members.map(([name, member]) => [name, kinds(member)]));
+}
+
 describe('the start', () => {
-  it('evaluates no module of Node that only files, threads, collections or the addon need', async () => {
-    const { metafile } = await build({ ...bundleOptions(), metafile: true, write: false });
-    const external = new Set<string>();
-    const seen = new Set<string>();
+  it('evaluates no module of Node that only files, threads, collections or the addon need', () => {
+    const outside = new Set<string>();
+    const own = new Set<string>();
     const walk = (file: string): void => {
-      if (seen.has(file)) return;
-      seen.add(file);
-      for (const { path, external: outside, kind } of metafile.outputs[file]?.imports ?? []) {
-        if (kind !== 'import-statement') continue;
-        if (outside === true) external.add(path);
-        else walk(path);
-      }
+      if (own.has(file)) return;
+      own.add(file);
+      for (const [, path = ''] of readFileSync(join(dist, file), 'utf8').matchAll(
+        /\b(?:from|import) ?["']([^"']+)["']/g,
+      ))
+        if (path.startsWith('.')) walk(join(dirname(file), path));
+        else outside.add(path);
     };
-    walk('dist/index.js');
-    expect([...external].sort()).toEqual(['node:buffer', 'node:fs/promises', 'node:module', 'node:path', 'node:url']);
+    walk('index.js');
+    expect([...own].sort()).toEqual(['chunks/core.js', 'index.js']);
+    expect([...outside].sort()).toEqual(['node:module', 'node:path', 'node:url']);
+  });
+
+  it('opens no room that a program may do without: each comes with the first use of a name of it', () => {
+    expect(opened('0')).toEqual([]);
+    expect(opened('(Object.keys(gp), Object.keys(gp.nn), gp.compile)')).toEqual([]);
+    expect(opened('gp.nn.Linear')).toEqual(['training']);
+    expect(opened('gp.compile(() => gp.ones([1]))')).toEqual(['training']);
+    expect(opened('gp.io.saveNpy')).toEqual(['files', 'training']);
+    expect(opened('gp.audit(new gp.nn.Linear(1, 1), (m) => m.forward(gp.ones([1, 1])).sum())')).toEqual([
+      'files',
+      'proofs',
+      'training',
+    ]);
+  });
+
+  it('has every name of the sources, of the same kind, also where a room is not open yet', () => {
+    const program = `((kinds) => JSON.stringify([kinds(gp), kinds(gp)]))(${String(kinds)})`;
+    const names = kinds(gp);
+    expect(JSON.parse(printed(program))).toEqual([names, names]);
   });
 
   it("checks the library's own declarations when they are first used", () => {
