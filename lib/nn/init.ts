@@ -9,6 +9,8 @@ import { checkOptions, needTensors } from '../ops/options.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 
+export * from './init_shaped.js';
+
 export type Nonlinearity =
   'linear' | 'conv1d' | 'conv2d' | 'conv3d' | 'sigmoid' | 'tanh' | 'relu' | 'leaky_relu' | 'selu';
 
