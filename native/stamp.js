@@ -1,11 +1,11 @@
 // The stamp of the native sources: both sides of the addon know it, so that one built from other sources is found out.
 // A build writes it into the addon (native/sources.js table). JavaScript in a clone counts it anew; a package has no
 // sources, and has it from set-up in dist/native.stamp.
-import { join } from 'node:path';
 
-// Read at the first call: the library imports this file at its start, where these two modules would cost 5 ms.
+// Read at the first call: the library imports this file at its start, where these modules would cost 5 ms.
 const fs = () => process.getBuiltinModule('node:fs');
 const crypto = () => process.getBuiltinModule('node:crypto');
+const join = (...parts) => process.getBuiltinModule('node:path').join(...parts);
 
 const parts = ['native/sources.json', 'native/include', 'native/core', 'native/cpu'];
 

@@ -1,7 +1,4 @@
 /** Finds and loads the native addon, or says everything that was tried and what to do. */
-import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { nativeStamp } from '../../native/stamp.js';
 import { GradproofError } from '../errors.js';
 import { node } from '../node.js';
@@ -21,9 +18,9 @@ export function loadAttempts(): readonly LoadAttempt[] {
 
 /** The package's root: the nearest folder upwards that holds the package.json named gradproof. */
 function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!node.fs.existsSync(join(folder, 'package.json'))) {
-    const parent = resolve(folder, '..');
+  let folder = node.path.dirname(node.url.fileURLToPath(import.meta.url));
+  while (!node.fs.existsSync(node.path.join(folder, 'package.json'))) {
+    const parent = node.path.resolve(folder, '..');
     if (parent === folder) break;
     folder = parent;
   }
@@ -34,15 +31,16 @@ function packageRoot(): string {
 const named = (): string => process.env['GRADPROOF_ADDON'] ?? '';
 
 function candidates(root: string): string[] {
-  if (named() !== '') return [resolve(named())];
-  const platform = `${process.platform}-${process.arch}`;
-  return [
-    join(root, 'build', 'Release', 'gradproof.node'),
+  if (named() !== '') return [node.path.resolve(named())];
+  const prebuilt = ['prebuilds', `${process.platform}-${process.arch}`];
+  const places = [
+    ['build', 'Release', 'gradproof.node'],
     // The wrong libc of the two does not load, and says so.
-    join(root, 'prebuilds', platform, 'gradproof.glibc.node'),
-    join(root, 'prebuilds', platform, 'gradproof.musl.node'),
-    join(root, 'prebuilds', platform, 'gradproof.node'),
+    [...prebuilt, 'gradproof.glibc.node'],
+    [...prebuilt, 'gradproof.musl.node'],
+    [...prebuilt, 'gradproof.node'],
   ];
+  return places.map((place) => node.path.join(root, ...place));
 }
 
 function isAddon(value: unknown): value is Addon {
@@ -53,7 +51,7 @@ function isAddon(value: unknown): value is Addon {
 function expectedStamp(root: string): string {
   const counted = nativeStamp(root);
   if (counted !== '') return counted;
-  const file = join(root, 'dist', 'native.stamp');
+  const file = node.path.join(root, 'dist', 'native.stamp');
   return node.fs.existsSync(file) ? node.fs.readFileSync(file, 'utf8') : '';
 }
 
@@ -69,7 +67,7 @@ function codeOf(error: unknown): unknown {
 
 /** Loads the addon once per thread. ERR_ADDON lists every path with its outcome. */
 export function loadAddon(): Addon {
-  const require = createRequire(import.meta.url);
+  const require = node.module.createRequire(import.meta.url);
   const root = packageRoot();
   attempts.length = 0;
   for (const path of candidates(root)) {

@@ -75,4 +75,4 @@ export const fill_ = defineOp({
   },
 });
 
-setLayoutOps(contiguous.record, cast.record);
+setLayoutOps({ contiguous, cast });

@@ -1,9 +1,8 @@
 // Opens the bundles of rooms that an import does not read. They are CommonJS functions over the core that is already there:
 // no loader of modules, whichever runs, can give them a second one.
-import { createRequire } from 'node:module';
 
-const require = createRequire(import.meta.url);
 const opened = new Map();
+const require = (path) => process.getBuiltinModule('node:module').createRequire(import.meta.url)(path);
 
 /** Says what the bundles are functions of. Given, not imported: Node 20 does not link a cycle that CommonJS requires. */
 export function buildOn(core) {

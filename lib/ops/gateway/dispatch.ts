@@ -20,17 +20,20 @@ import { state } from './state.js';
 export type Tape = (op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs) => void;
 
 let tape: Tape = () => undefined;
-let contiguousOp: OpRecord | undefined;
-let castOp: OpRecord | undefined;
+let layoutOps: LayoutOps | undefined;
 
 export function setTape(note: Tape): void {
   tape = note;
 }
 
+interface LayoutOps {
+  readonly contiguous: { readonly record: OpRecord };
+  readonly cast: { readonly record: OpRecord };
+}
+
 /** The two ops that the gateway itself needs; ops/memory.ts hands them over. */
-export function setLayoutOps(contiguous: OpRecord, cast: OpRecord): void {
-  contiguousOp = contiguous;
-  castOp = cast;
+export function setLayoutOps(ops: LayoutOps): void {
+  layoutOps = ops;
 }
 
 function one(op: OpRecord | undefined, x: Tensor, attrs: Attributes): Tensor {
@@ -44,7 +47,7 @@ function rawContiguous(x: Tensor): Tensor {
   const grad = state.grad;
   state.grad = false;
   try {
-    return one(contiguousOp, x, {});
+    return one(layoutOps?.contiguous.record, x, {});
   } finally {
     state.grad = grad;
   }
@@ -135,7 +138,7 @@ function promote(op: OpRecord, inputs: Inputs): Inputs {
       return input;
     if (input.storage.constant !== undefined && input.shape.length === 0)
       return constant(input.storage.constant, dtype, input.storage.device);
-    return one(castOp, input, { dtype });
+    return one(layoutOps?.cast.record, input, { dtype });
   });
 }
 
@@ -144,7 +147,7 @@ function unify(op: OpRecord, inputs: Inputs): Inputs {
   const operands = op.promotes.flatMap((at) => inputs[at] ?? []);
   const dtype = resultType(operands);
   if (operands.every((t) => t.dtype === dtype)) return inputs;
-  const fit = (t: Tensor): Tensor => (t.dtype === dtype ? t : one(castOp, t, { dtype }));
+  const fit = (t: Tensor): Tensor => (t.dtype === dtype ? t : one(layoutOps?.cast.record, t, { dtype }));
   return inputs.map((input, i) => (op.promotes.includes(i) ? mapSlot(input, fit) : input));
 }
 
