@@ -1,5 +1,5 @@
 /**
- * npx tsx bench/generate.ts [--dtype f32|bf16] [--tokens 64] [--prompt 64] [--threads 2] [--rounds 5] [--eager] [--json]
+ * npx tsx bench/generate.ts [--dtype f32|bf16|int8|int8-bf16] [--tokens 64] [--prompt 64] [--threads 2] [--rounds 5] [--eager] [--json]
  * Workload j: GPT-2 124M continues one sequence with its cache; tokens per second, and the bytes of weights per second
  * that this reads: every token needs all of them once, so memory bandwidth is the limit. A plain sum over a large array by
  * the same threads takes turns with it: hosts change from minute to minute. bench/pytorch/generate.py is the twin.
@@ -23,7 +23,8 @@ const { values } = parseArgs({
 gp.setNumThreads(Number(values.threads));
 gp.manualSeed(0);
 const model = new gp.models.GPT({ vocab: 50257, block: 1024, layers: 12, heads: 12, width: 768, bias: true }).eval();
-if (values.dtype === 'bf16') model.to('bf16');
+if (values.dtype.endsWith('bf16')) model.to('bf16');
+if (values.dtype.startsWith('int8')) gp.nn.quantize_(model); // weights alone: everything else stays f32, or bf16
 const length = Number(values.prompt);
 const count = Number(values.tokens);
 const prompt = Array.from({ length }, (_, i) => (i * 7919) % 50257);
@@ -37,7 +38,7 @@ timed(3);
 const size = (t: gp.Tensor): number => t.numel * (t.dtype === 'f32' ? 4 : t.dtype === 'u8' ? 1 : 2);
 const bytes = model
   .modules()
-  .flatMap((m) => (m instanceof gp.nn.Linear ? [size(m.weight)] : []))
+  .flatMap((m) => (m instanceof gp.nn.Linear || m instanceof gp.nn.QuantizedLinear ? [size(m.weight)] : []))
   .reduce((sum, n) => sum + n, 0);
 const peak = new ReadPeak();
 const rounds = Array.from({ length: Number(values.rounds) }, () => {

@@ -62,6 +62,7 @@ export { embeddingBag, type EmbeddingBagOptions } from './ops/embedding_bag.js';
 export { crossEntropy, type CrossEntropyOptions } from './ops/cross_entropy.js';
 export { rope, ropeTables, type RopeOptions, type RopeTableOptions } from './ops/rope.js';
 export { scaledDotProductAttention, type AttentionOptions } from './ops/attention.js';
+export { dequantizeWeight, quantizeWeight, type QuantizedWeight } from './ops/quantized_linear.js';
 export { reshape, transpose } from './ops/view.js';
 export { tensor, type TensorOptions } from './ops/methods.js';
 export { defineOwnOp as defineOp, like } from './ops/gateway/define.js';

@@ -75,8 +75,8 @@ function attendTo({ cache, layer }: Past, q: Tensor, k: Tensor, v: Tensor): Tens
 
 /** Causal self-attention with one fused projection to queries, keys and values. */
 export class CausalSelfAttention extends nn.Module {
-  readonly c_attn: nn.Linear;
-  readonly c_proj: nn.Linear;
+  readonly c_attn: nn.LinearLayer;
+  readonly c_proj: nn.LinearLayer;
   readonly attn_dropout: nn.Dropout;
   readonly resid_dropout: nn.Dropout;
   readonly #heads: number;
@@ -116,9 +116,9 @@ export class CausalSelfAttention extends nn.Module {
 }
 
 export class MLP extends nn.Module {
-  readonly c_fc: nn.Linear;
+  readonly c_fc: nn.LinearLayer;
   readonly gelu = new nn.GELU();
-  readonly c_proj: nn.Linear;
+  readonly c_proj: nn.LinearLayer;
   readonly dropout: nn.Dropout;
 
   constructor({ width, bias, dropout }: Config) {
@@ -188,7 +188,7 @@ class Transformer extends nn.Module {
 /** GPT-2's architecture with nanoGPT's names and initial values: ids [B, T] → logits [B, T, vocab], T <= block. */
 export class GPT extends nn.Module {
   readonly transformer: Transformer;
-  readonly lm_head: nn.Linear;
+  readonly lm_head: nn.LinearLayer;
   readonly #config: Config;
 
   constructor(given: GPTConfig) {
@@ -196,8 +196,9 @@ export class GPT extends nn.Module {
     const config = complete(given);
     this.#config = config;
     this.transformer = new Transformer(config);
-    this.lm_head = new nn.Linear(config.width, config.vocab, { bias: false });
-    if (config.tied) this.lm_head.weight = this.transformer.wte.weight;
+    const head = new nn.Linear(config.width, config.vocab, { bias: false });
+    if (config.tied) head.weight = this.transformer.wte.weight;
+    this.lm_head = head;
     this.resetParameters();
   }
 

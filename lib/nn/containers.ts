@@ -1,5 +1,6 @@
 /** Modules that hold modules. Plain arrays and objects are walked as well; these are for chaining and for typed access. */
 import { GradproofError, shown } from '../errors.js';
+import { bindingChanged } from '../tensor/binding.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { needTensors, needText } from '../ops/options.js';
 import { Module, needModule, type Layer } from './module.js';
@@ -27,6 +28,15 @@ function at<T>(list: readonly T[], index: number, op: string): T {
   return found;
 }
 
+/** Writes the property of what stands at `index` of a container's list; answers the place. */
+function place(container: Module, list: readonly Module[], index: number, value: Module): number {
+  at(list, index, container.constructor.name);
+  const found = index < 0 ? list.length + index : index;
+  put(container, String(found), value);
+  bindingChanged();
+  return found;
+}
+
 /** Modules one after the other; parameters are named `0.weight`, `1.weight`, … */
 export class Sequential extends Module {
   readonly #layers: Layer[] = [];
@@ -50,6 +60,13 @@ export class Sequential extends Module {
   /** The layer at `index`; negative ones count from the end. */
   at(index: number): Layer {
     return at(this.#layers, index, 'Sequential');
+  }
+
+  /** Puts another layer in the place of the one at `index`. Compile steps afterwards. */
+  set(index: number, layer: Layer): this {
+    needModule('Sequential', layer);
+    this.#layers[place(this, this.#layers, index, layer)] = layer;
+    return this;
   }
 
   [Symbol.iterator](): Iterator<Layer> {
@@ -86,6 +103,13 @@ export class ModuleList<M extends Module = Module> extends Module {
 
   at(index: number): M {
     return at(this.#modules, index, 'ModuleList');
+  }
+
+  /** Puts another module in the place of the one at `index`. Compile steps afterwards. */
+  set(index: number, module: M): this {
+    needModule('ModuleList', module);
+    this.#modules[place(this, this.#modules, index, module)] = module;
+    return this;
   }
 
   [Symbol.iterator](): Iterator<M> {

@@ -13,6 +13,7 @@ export type { LoadOptions, LoadReport, StateDict } from './state_dict.js';
 export type { Summary, SummaryOptions, SummaryRow } from './summary.js';
 export * from './containers.js';
 export * from './linear.js';
+export * from './quantized.js';
 export * from './embedding.js';
 export * from './normalization.js';
 export * from './dropout.js';

@@ -389,7 +389,8 @@ function leavesOf(module: Module): [string, Parameter | Module][] {
   return found;
 }
 
-function isContainer(value: unknown): value is object {
+/** Whether a walk goes into it: arrays and plain objects. */
+export function isContainer(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   if (Array.isArray(value)) return true;
   const prototype: unknown = Object.getPrototypeOf(value);

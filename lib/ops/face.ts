@@ -595,6 +595,10 @@ export interface ProdOptions {
   readonly keepdim?: boolean | undefined;
 }
 
+export interface QuantizedLinearOptions {
+  readonly bias?: Tensor | undefined;
+}
+
 export interface RadamStepOptions {
   readonly scale?: Tensor | undefined;
   readonly skip?: Tensor | undefined;
@@ -1201,6 +1205,8 @@ declare module '../tensor/tensor.js' {
     /** Product over the given axes (all by default). Integers and booleans multiply to i64. */
     prod(dim?: number | readonly number[], options?: ProdOptions): Tensor;
     prod(options?: ProdOptions): Tensor;
+    /** y = scale · (x · (weight − 128)ᵀ) + bias: x [..., in] in any float dtype, weight u8 [out, in], scale [out] (f32 or as x), bias [out] → y [..., out]. Sums run in f32 (f64 for f64). The weight has no gradient; x, scale and bias do. */
+    quantizedLinear(weight: Tensor | number, scale: Tensor | number, options?: QuantizedLinearOptions): Tensor;
     /** 1 / x. */
     reciprocal(): Tensor;
     /** max(x, 0); the gradient at 0 is 0. */
@@ -2195,6 +2201,11 @@ export const prod: {
   (x: Tensor | number, dim?: number | readonly number[], options?: ProdOptions): Tensor;
   (x: Tensor | number, options?: ProdOptions): Tensor;
 } = ops.prod;
+
+/** y = scale · (x · (weight − 128)ᵀ) + bias: x [..., in] in any float dtype, weight u8 [out, in], scale [out] (f32 or as x), bias [out] → y [..., out]. Sums run in f32 (f64 for f64). The weight has no gradient; x, scale and bias do. */
+export const quantizedLinear: {
+  (x: Tensor | number, weight: Tensor | number, scale: Tensor | number, options?: QuantizedLinearOptions): Tensor;
+} = ops.quantizedLinear;
 
 /**
  * RAdam: m and v as in Adam, ρ∞ = 2/(1−β₂) − 1, ρ = ρ∞ − 2tβ₂ᵗ/(1−β₂ᵗ); p ← p − lr · m̂ · r √(1−β₂ᵗ)/(√v + ε) with r = √((ρ−4)(ρ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρ)) where ρ > 5, else p ← p − lr · m̂.

@@ -11,6 +11,7 @@ export * from './view.js';
 export * from './join.js';
 export * from './matmul.js';
 export * from './linear.js';
+export * from './quantized_linear.js';
 export * from './optim_step.js';
 export * from './optim_more.js';
 export * from './clip.js';

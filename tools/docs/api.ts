@@ -48,7 +48,7 @@ const PAGES: readonly Page[] = [
     'ops_layers',
     'Ops: layers and losses',
     'What modules call: convolution, pooling, norms, attention, embeddings, recurrence, losses.',
-    /ops\/(?:conv\w*|pool\w*|\w*norm|(?:cached_)?attention|rope|embedding\w*|dropout|interpolate|lstm|gru|rnn|recurrent|linear_act|losses\w*|cross_entropy|reduction)\.ts$/,
+    /ops\/(?:conv\w*|pool\w*|\w*norm|(?:cached_)?attention|quantized_linear|rope|embedding\w*|dropout|interpolate|lstm|gru|rnn|recurrent|linear_act|losses\w*|cross_entropy|reduction)\.ts$/,
   ),
   page(
     'ops_update',
