@@ -1,7 +1,7 @@
 /** What `import 'gradproof'` does before anything is asked of it. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, posix, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import * as gp from 'gradproof';
@@ -29,10 +29,10 @@ const dist = resolve(import.meta.dirname, '../../dist');
 function printed(program: string): string {
   const address = pathToFileURL(join(dist, 'index.js')).href;
   const text = `import * as gp from '${address}'; console.log(${program});`;
-  return execFileSync(process.execPath, ['--allow-natives-syntax', '--input-type=module', '-e', text], {
-    encoding: 'utf8',
-  }).trim();
+  return execFileSync(process.execPath, [...flags, '--input-type=module', '-e', text], { encoding: 'utf8' }).trim();
 }
+
+const flags = ['--allow-natives-syntax', '--enable-source-maps'];
 
 /** The bundles of rooms that are open after an expression was evaluated. */
 function opened(expression: string): string[] {
@@ -60,7 +60,7 @@ describe('the start', () => {
       for (const [, path = ''] of readFileSync(join(dist, file), 'utf8').matchAll(
         /\b(?:from|import) ?["']([^"']+)["']/g,
       ))
-        if (path.startsWith('.')) walk(join(dirname(file), path));
+        if (path.startsWith('.')) walk(posix.join(posix.dirname(file), path));
         else outside.add(path);
     };
     walk('index.js');
@@ -85,6 +85,13 @@ describe('the start', () => {
     const program = `((kinds) => JSON.stringify([kinds(gp), kinds(gp)]))(${String(kinds)})`;
     const names = kinds(gp);
     expect(JSON.parse(printed(program))).toEqual([names, names]);
+  });
+
+  it('shows lines of the sources in the stack of an error in a room', () => {
+    const stack = printed('(() => { try { new gp.nn.Linear(-1, 2); } catch (error) { return error.stack; } })()');
+    const [, found = ''] = /nn[\\/]options\.ts:(\d+):/.exec(stack) ?? [];
+    const lines = readFileSync(resolve(dist, '../lib/nn/options.ts'), 'utf8').split('\n');
+    expect(lines[Number(found) - 1]).toContain('must be an integer >= ');
   });
 
   it("checks the library's own declarations when they are first used", () => {
