@@ -184,14 +184,16 @@ int64_t pooled(int64_t size, int64_t kernel, int64_t stride, int64_t padding, in
   return out;
 }
 
-void pool_case(int32_t dtype) {
-  const int64_t n = pick({1, 2, 40}), c = pick({1, 3}), h = pick({4, 7, 12}), w = pick({5, 8, 13});
+// pairs: windows of 2 x 2 with stride 2, in rows shorter and longer than vectors, of even and odd length.
+void pool_case(int32_t dtype, bool pairs) {
+  const int64_t n = pick({1, 2, 40}), c = pick({1, 3}), h = pairs ? pick({2, 4, 7, 12}) : pick({4, 7, 12});
+  const int64_t w = pairs ? pick({2, 3, 14, 15, 28, 32, 67}) : pick({5, 8, 13});
   int64_t kernel[2], stride[2], padding[2], dilation[2];
   for (int i = 0; i < 2; i++) {
-    kernel[i] = pick({1, 2, 3});
-    stride[i] = pick({1, 2, 3});
-    padding[i] = rng() % 2 ? kernel[i] / 2 : 0;
-    dilation[i] = pick({1, 1, 2});
+    kernel[i] = pairs ? 2 : pick({1, 2, 3});
+    stride[i] = pairs ? 2 : pick({1, 2, 3});
+    padding[i] = !pairs && rng() % 2 ? kernel[i] / 2 : 0;
+    dilation[i] = pairs ? 1 : pick({1, 1, 2});
     if ((i == 0 ? h : w) + 2 * padding[i] < dilation[i] * (kernel[i] - 1) + 1) dilation[i] = 1;
   }
   const bool ceil = rng() % 2 == 0, include = rng() % 2 == 0;
@@ -299,7 +301,7 @@ int run_tests(int count) {
   for (int32_t dtype : {GP_F32, GP_F64, GP_F16, GP_BF16}) {
     for (int i = 0; i < count; i++) {
       conv_case(dtype, geometry());
-      pool_case(dtype);
+      pool_case(dtype, i % 3 == 0);
     }
     for (int i = 0; i < count / 8; i++) conv_case(dtype, winograd_geometry());
     conv_case(dtype, large_geometry(98, 91, 8, 3, 1));    // the weight's sums are shared

@@ -1,17 +1,9 @@
 // Max and average pooling over the last two axes. Planes are independent; inside a plane everything is added in the
 // order of the output positions, so the threads leave no trace. Half types are summed in f32.
-#include <utility>
-
-#include "../simd/vec.h"
+#include "pool_pairs.h"
 
 namespace gp::GP_ISA {
 namespace {
-
-struct Pool {
-  int64_t planes, height, width, out_h, out_w;
-  int64_t kernel[2], stride[2], padding[2], dilation[2];
-  bool count_padding;
-};
 
 // image: the unpooled side; pooled: the other.
 Pool pool_of(const gp_view &image, const gp_view &pooled) {
@@ -56,38 +48,6 @@ GP_INLINE Window window(int64_t out, int64_t size, int64_t kernel, int64_t strid
 GP_INLINE int64_t first_inside(int64_t begin, int64_t dilation) {
   return begin >= 0 ? 0 : (-begin + dilation - 1) / dilation * dilation;
 }
-
-template <class V, class T>
-GP_FN V up_to(const T *p, int64_t n) {
-  return n >= V::lanes ? load<V>(p) : n > 0 ? load_some<V>(p, n) : V(0);
-}
-template <int First, class V, size_t... I>
-GP_FN V every_second(V a, V b, std::index_sequence<I...>) {
-  return V::of(__builtin_shufflevector(a.v, b.v, (2 * static_cast<int>(I) + First)...));
-}
-template <class T, size_t... I>
-GP_FN typename Compute<T>::Int counting(std::index_sequence<I...>) {
-  using Int = typename Compute<T>::Int;
-  return Int::of(typename Int::Raw{static_cast<typename Int::Scalar>(I)...});
-}
-
-// Up to a vector of neighbouring windows: each element of the kernel is loaded for all of them and compared in whole
-// vectors, in the window's order; the first of equals wins, a NaN wins over everything.
-template <class T>
-struct Maxima {
-  using V = Compute<T>;
-  using I = typename V::Int;
-  using S = typename V::Scalar;
-  using Lanes = std::make_index_sequence<V::lanes>;
-  V highest;
-  I best, corner;  // positions in the plane
-
-  GP_FN void take(V v, int64_t offset) {
-    const auto m = (v > highest) | (v != v);
-    highest = select(m, v, highest);
-    best = select(typename I::M{m.v}, corner + I(static_cast<typename I::Scalar>(offset)), best);
-  }
-};
 
 // Windows [ox, ox + count) of row oy; `row`: of the plane. Stride: 1, 2 or 0 for any.
 template <int Stride, class T>
@@ -139,19 +99,7 @@ GP_FN void max_windows(const Pool &p, const T *x, int64_t oy, int64_t ox, int64_
       }
     }
   }
-  if (count == N) {
-    store(y, m.highest);
-  } else {
-    store_some(y, m.highest, count);
-  }
-  if constexpr (sizeof(At) == sizeof(int32_t)) {
-    if (count == N) return store(indices, m.best);
-    store_some(indices, m.best, count);
-  } else {
-    At best[N];
-    store(best, m.best);
-    for (int64_t c = 0; c < count; c++) indices[c] = static_cast<int32_t>(best[c]);
-  }
+  m.put(count, y, indices);
 }
 
 template <int Stride, class T>
@@ -180,7 +128,9 @@ int32_t max_pool2d(gp_context *, const gp_kernel *, const gp_call *call) {
         const T *from = data<T>(x) + i * p.height * p.width;
         T *to = data<T>(y) + o;
         int32_t *at = data<int32_t>(indices) + o;
-        if (p.stride[1] == 1) {
+        if (p.pairs()) {
+          max_pairs(p, from, to, at);
+        } else if (p.stride[1] == 1) {
           max_plane<1>(p, from, to, at);
         } else if (p.stride[1] == 2) {
           max_plane<2>(p, from, to, at);
@@ -204,14 +154,15 @@ size_t plane_workspace(const gp_call *call) {
   return (static_cast<size_t>(p.height * p.width) * sizeof(float) + 63) / 64 * 64 * static_cast<size_t>(thread_count());
 }
 
-// body(plane, sums): adds to the zeroed plane `sums`
-template <class T, class F>
-GP_INLINE void sum_planes(const gp_call *call, const Pool &p, const F &body) {
+// body(plane, sums): adds to the zeroed plane `sums`; not asked for planes that write(plane, dx) finishes.
+template <class T, class W, class F>
+GP_INLINE void sum_planes(const gp_call *call, const Pool &p, const W &write, const F &body) {
   using Sum = typename Wide<T>::type;
   const int64_t size = p.height * p.width, step = grain(p);
   T *const dx = data<T>(out(call, 0));
   auto some = [&](int64_t task, int slot) {
     for (int64_t plane = task * step; plane < p.planes && plane < (task + 1) * step; plane++) {
+      if (write(plane, dx + plane * size)) continue;
       Sum *sums;
       if constexpr (sizeof(T) == sizeof(Sum)) {
         sums = dx + plane * size;
@@ -237,7 +188,11 @@ int32_t max_pool2d_backward(gp_context *, const gp_kernel *, const gp_call *call
   const Pool p = pool_of(dx, dy);
   const int64_t size = p.height * p.width, count = p.out_h * p.out_w;
   GP_FLOATS(dy.dtype, T, {
-    sum_planes<T>(call, p, [&](int64_t plane, typename Wide<T>::type *sums) {
+    auto write = [&](int64_t plane, T *to) {
+      return p.halves() &&
+             max_pairs_backward(p, data<T>(dy) + plane * count, data<int32_t>(indices) + plane * count, to);
+    };
+    sum_planes<T>(call, p, write, [&](int64_t plane, typename Wide<T>::type *sums) {
       const T *from = data<T>(dy) + plane * count;
       const int32_t *to = data<int32_t>(indices) + plane * count;
       for (int64_t i = 0; i < count; i++) {
@@ -288,6 +243,10 @@ int32_t avg_pool2d(gp_context *, const gp_kernel *, const gp_call *call) {
       for (int64_t plane = begin; plane < end; plane++) {
         const T *from = data<T>(x) + plane * p.height * p.width;
         T *to = data<T>(y) + plane * p.out_h * p.out_w;
+        if (p.pairs()) {
+          average_pairs(p, from, to);
+          continue;
+        }
         windows(p, [&](int64_t o, const Window &h, const Window &w, int64_t divisor) {
           Sum sum = 0;
           for (int64_t i = h.begin; i < h.end; i++)
@@ -309,7 +268,11 @@ int32_t avg_pool2d_backward(gp_context *, const gp_kernel *, const gp_call *call
   average_attrs(attrs, p);
   GP_FLOATS(dy.dtype, T, {
     using Sum = typename Wide<T>::type;
-    sum_planes<T>(call, p, [&](int64_t plane, Sum *sums) {
+    auto write = [&](int64_t plane, T *to) {
+      if (p.pairs()) average_pairs_backward(p, data<T>(dy) + plane * p.out_h * p.out_w, to);
+      return p.pairs();
+    };
+    sum_planes<T>(call, p, write, [&](int64_t plane, Sum *sums) {
       const T *from = data<T>(dy) + plane * p.out_h * p.out_w;
       windows(p, [&](int64_t o, const Window &h, const Window &w, int64_t divisor) {
         if (divisor == 0) return;
