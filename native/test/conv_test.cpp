@@ -310,6 +310,16 @@ int run_tests(int count) {
     conv_case(dtype, large_geometry(40, 130, 4, 3, 1));
     conv_case(dtype, large_geometry(90, 64, 9, 3, 2));
     conv_case(dtype, large_geometry(2, 40, 5, 41, 1));
+    for (int64_t size : {8, 9, 20}) {  // strided, of even and odd size, lanes across images
+      conv_case(dtype, large_geometry(70, 50, size, 1, 2));
+      conv_case(dtype, large_geometry(64, 96, size, 3, 2));
+      conv_case(dtype, large_geometry(40, 45, size, 5, 3));
+    }
+    for (int64_t channels : {1, 3}) {  // few channels: lanes along the rows
+      conv_case(dtype, large_geometry(channels, 6, 28, 5, 1));
+      conv_case(dtype, large_geometry(channels, 19, 33, 3, 1));
+      conv_case(dtype, large_geometry(channels, 8, 31, 4, 2));
+    }
   }
   printf("%s: %d cases, %d failures\n", GP_ISA_NAME, cases, failures);
   return failures == 0 ? 0 : 1;

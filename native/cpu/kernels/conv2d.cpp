@@ -1,11 +1,12 @@
 // 2-d convolution (cross-correlation), NCHW, with stride, padding, dilation and groups. y and dx are correlations
-// (conv_correlate.h), dweight is a product over positions (conv_weight.h); a 1 x 1 kernel is a matrix product, and many
-// channels under 3 x 3 with stride 1 are transformed (conv_winograd.h; not in f64, which is there for exactness).
+// (conv_correlate.h), dweight is a product over positions (conv_weight.h, conv_lanes.h); a 1 x 1 kernel is a matrix
+// product, and many channels under 3 x 3 with stride 1 are transformed (conv_winograd.h; not in f64, which is there for
+// exactness).
 //
 // Every sum has an order that does not depend on the threads: y and dx are chains over (channel, tap) and (filter,
-// tap); dweight is described in conv_weight.h.
+// tap); dweight is described in conv_weight.h and conv_lanes.h.
 #include "../gemm/gemm.h"
-#include "conv_depthwise.h"
+#include "conv_lanes.h"
 #include "conv_winograd.h"
 
 namespace gp::GP_ISA {
@@ -284,7 +285,7 @@ WeightGradient weight_of(const Conv &v) {
 size_t weight_gradient_size(const Conv &v) {
   const WeightGradient c = weight_of(v);
   if (const Winograd w = winograd_forward(v); is_winograd(v, w)) return WinogradSums(w).size(thread_count());
-  if (c.filters == 1) return depthwise_size(c, v.sum_size);
+  if (runs_along_rows(c)) return lanes_plan(c, v.sum_size).size(thread_count());
   return v.dtype == GP_F64 ? plan_of<double>(c).size(thread_count()) : plan_of<float>(c).size(thread_count());
 }
 
@@ -297,7 +298,7 @@ void weight_gradient(const Conv &v, const T *x, const T *dy, T *dweight, const g
       return winograd_gradient(w, x, dy, dweight, workspace, size);
   }
   const WeightGradient c = weight_of(v);
-  if (c.filters == 1) return depthwise_gradient<T>(c, x, dy, dweight, workspace, size);
+  if (runs_along_rows(c)) return lanes_gradient<T>(c, x, dy, dweight, workspace, size);
   weight_gradient<T>(c, x, dy, dweight, workspace, size);
 }
 

@@ -6,6 +6,8 @@
 // the lattice becomes q = i · pitch + j, and every tap one offset from q. So vectors of lattice positions are loaded
 // where they stand; what lies between the rows is computed too and dropped when it is stored.
 #pragma once
+#include <utility>
+
 #include "../gemm/pack.h"
 
 namespace gp::GP_ISA {
@@ -69,6 +71,10 @@ struct Frame {
 
   int64_t taps() const { return y.taps * x.taps; }
   int64_t channel() const { return phases * plane; }
+  // Nothing to cut and no zeros: an image is its own frame.
+  bool is_image() const {
+    return y.step == 1 && x.step == 1 && low == 0 && lead == 0 && pitch == x.size && rows <= y.size;
+  }
   int64_t last() const { return y.out == 0 || x.out == 0 ? 0 : (y.out - 1) * pitch + x.out; }  // q runs below this
   int64_t offset(int64_t tap) const {
     const int64_t ty = tap / x.taps, tx = tap % x.taps;
@@ -121,28 +127,79 @@ GP_INLINE void copy_wide(D *to, const S *from, int64_t count) {
   if (i < count) storen(to + i, load_wide<D>(from + i, static_cast<int>(count - i)), static_cast<int>(count - i));
 }
 
-// All phases of one channel: `image` is its [size of y, size of x].
+template <int First, class V, size_t... I>
+GP_INLINE V every_other(V a, V b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (2 * static_cast<int>(I) + First)...);
+}
+// even[k] = from[2 * k] for k < evens, odd[k] = from[2 * k + 1] for k < odds; nothing behind the last of them is read.
 template <class D, class S>
-void fill_frame(const Frame &f, const S *image, D *to) {
-  const int64_t across = f.x.phases(), step = f.x.step;
-  memset(to, 0, static_cast<size_t>(f.channel()) * sizeof(D));
-  for (int64_t phase = 0; phase < f.phases; phase++, to += f.plane) {
-    const int64_t ry = f.y.residue(phase / across), rx = f.x.residue(phase % across);
-    // image columns rx + (k - lead) * step for k in [begin, end); rows ry + (k + low) * step for k in [top, bottom)
-    const int64_t begin = min64(f.pitch, max64(0, f.lead));
-    const int64_t end = max64(begin, min64(f.pitch, f.lead + (f.x.size > rx ? ceil_div(f.x.size - rx, step) : 0)));
-    const int64_t top = min64(f.rows, max64(0, -f.low));
-    const int64_t bottom = min64(f.rows, (f.y.size > ry ? ceil_div(f.y.size - ry, f.y.step) : 0) - f.low);
-    const S *from = image + ((top + f.low) * f.y.step + ry) * f.x.size + rx + (begin - f.lead) * step;
-    for (int64_t row = top; row < bottom; row++, from += f.y.step * f.x.size) {
-      D *p = to + row * f.pitch + begin;
-      if (step == 1) {
-        copy_wide(p, from, end - begin);
-      } else {
-        for (int64_t k = 0; k < end - begin; k++) p[k] = static_cast<D>(widen(from[k * step]));
+GP_INLINE void part_columns(D *even, int64_t evens, D *odd, int64_t odds, const S *from) {
+  constexpr int N = Vec<D>::N;
+  const auto lanes = std::make_index_sequence<N>{};
+  const int64_t size = max64(2 * evens - 1, 2 * odds);
+  for (int64_t i = 0; 2 * i < size; i += N) {
+    const int64_t room = size - 2 * i;
+    typename Vec<D>::V a = load_wide<D>(from + 2 * i, clamp_lanes(room, N)), b = {};
+    if (room > N) b = load_wide<D>(from + 2 * i + N, clamp_lanes(room - N, N));
+    if (i < evens) storen(even + i, every_other<0>(a, b, lanes), clamp_lanes(evens - i, N));
+    if (i < odds) storen(odd + i, every_other<1>(a, b, lanes), clamp_lanes(odds - i, N));
+  }
+}
+
+// Rows [first, end) of all phases of one channel: `image` is its [size of y, size of x].
+template <class D, class S>
+void fill_frame(const Frame &f, const S *image, D *to, int64_t first, int64_t end_row) {
+  const int64_t across = f.x.phases(), step = f.x.step, down = f.phases / across;
+  // one row's zeros on the right may be the next one's lead
+  const int64_t cleared = min64(f.plane, end_row * f.pitch + max64(0, f.lead)) - first * f.pitch;
+  for (int64_t phase = 0; phase < f.phases; phase++)
+    memset(to + phase * f.plane + first * f.pitch, 0, static_cast<size_t>(cleared) * sizeof(D));
+  // image columns rx + (k - lead) * step for k in [begin, end); rows ry + (k + low) * step for k in [top, bottom)
+  const int64_t begin = min64(f.pitch, max64(0, f.lead)), skip = (begin - f.lead) * step;
+  auto count = [&](int64_t rx) {
+    return max64(0, min64(f.pitch, f.lead + (f.x.size > rx ? ceil_div(f.x.size - rx, step) : 0)) - begin);
+  };
+  for (int64_t py = 0; py < down; py++) {
+    const int64_t ry = f.y.residue(py);
+    const int64_t top = min64(end_row, max64(first, -f.low));
+    const int64_t bottom = min64(end_row, (f.y.size > ry ? ceil_div(f.y.size - ry, f.y.step) : 0) - f.low);
+    const S *from = image + ((top + f.low) * f.y.step + ry) * f.x.size + skip;
+    D *const planes = to + py * across * f.plane + begin;
+    if (step == 2) {
+      const int64_t rx = f.x.residue(0);
+      D *const even = planes + (rx == 0 ? 0 : f.plane), *const odd = planes + (rx == 0 ? f.plane : 0);
+      const int64_t evens = rx == 0 || across == 2 ? count(0) : 0, odds = rx == 1 || across == 2 ? count(1) : 0;
+      for (int64_t row = top; row < bottom; row++, from += f.y.step * f.x.size)
+        part_columns(even + row * f.pitch, evens, odd + row * f.pitch, odds, from);
+      continue;
+    }
+    for (int64_t px = 0; px < across; px++) {
+      const int64_t rx = f.x.residue(px), columns = count(rx);
+      const S *p = from + rx;
+      for (int64_t row = top; row < bottom; row++, p += f.y.step * f.x.size) {
+        D *const put = planes + px * f.plane + row * f.pitch;
+        if (step == 1) {
+          copy_wide(put, p, columns);
+        } else {
+          for (int64_t k = 0; k < columns; k++) put[k] = static_cast<D>(widen(p[k * step]));
+        }
       }
     }
   }
+}
+
+// What fill_frame will read of another channel.
+template <class S>
+GP_INLINE void prefetch_frame(const Frame &f, const S *image, int64_t first, int64_t end_row) {
+  const int64_t top = max64(0, (first + f.low) * f.y.step), bottom = min64(f.y.size, (end_row + f.low) * f.y.step);
+  const char *line = reinterpret_cast<const char *>(image + top * f.x.size);
+  for (int64_t left = (bottom - top) * f.x.size * static_cast<int64_t>(sizeof(S)); left > 0; left -= 64, line += 64)
+    __builtin_prefetch(line);
+}
+
+template <class D, class S>
+GP_INLINE void fill_frame(const Frame &f, const S *image, D *to) {
+  fill_frame(f, image, to, 0, f.rows);
 }
 
 }  // namespace

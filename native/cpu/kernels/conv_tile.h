@@ -2,8 +2,6 @@
 // (channel, tap) in a correlation, over (image, row, column) in a weight's gradient. So tiles and threads leave no
 // trace.
 #pragma once
-#include <utility>
-
 #include "conv_frame.h"
 
 namespace gp::GP_ISA {
@@ -220,40 +218,71 @@ GP_INLINE void put_run(const Grid &grid, int64_t row, int64_t column, int64_t co
       return;
     }
   }
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4 && sizeof(Sum) == 4) {
+    if (grid.step[1] == 2) {
+      for (int64_t i = 0; i < count; i += N) {
+        const __m512 v = (__m512)(loadn(from + i, clamp_lanes(count - i, N)) + bias);
+        const uint32_t m = 0x55555555u >> 2 * (N - clamp_lanes(count - i, N));
+        const __m512i first = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+        const __m512i second = _mm512_setr_epi32(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15);
+        _mm512_mask_storeu_ps(p + 2 * i, static_cast<__mmask16>(m), _mm512_maskz_permutexvar_ps(0xffff, first, v));
+        if (m >> N == 0) continue;
+        _mm512_mask_storeu_ps(p + 2 * i + N, static_cast<__mmask16>(m >> N),
+                              _mm512_maskz_permutexvar_ps(0xffff, second, v));
+      }
+      return;
+    }
+  }
+#endif
   for (int64_t i = 0; i < count; i++) p[i * grid.step[1]] = narrow<T>(from[i] + bias);
 }
 
+// `rows` rows of a tile, to planes `plane` apart; bias: one per row, or null.
 template <class T, class Sum>
-GP_INLINE void put_row(const Frame &f, const Grid &grid, const Lanes &lanes, const Sum *from, int width, Sum bias,
-                       T *to) {
-  constexpr int N = Vec<Sum>::N;
+GP_INLINE void put_rows(const Frame &f, const Grid &grid, const Lanes &lanes, const Sum *from, int width, int rows,
+                        const T *bias, T *to, int64_t plane) {
+  // Asked row by row: a vector of an absent bias is a masked load of null, which takes a fault to suppress.
+  auto added = [&](int r) { return bias == nullptr ? Sum{0} : static_cast<Sum>(widen(bias[r])); };
 #if defined(__AVX512F__)
   // Without the gaps the lanes are neighbours in memory too.
   if constexpr (sizeof(T) == sizeof(Sum)) {
     if (grid.dense(f)) {
-      T *p = to + lanes.run[0].row * f.x.out + lanes.run[0].column;
-      for (int j = 0; j < width; j += N) {
-        const unsigned m = static_cast<unsigned>(lanes.mask[j / 64] >> j % 64) & ((1u << N) - 1u);
-        if (m == 0) continue;
-        const auto v = load(from + j) + bias;
-        const int count = __builtin_popcount(m);
-        if constexpr (sizeof(T) == 4) {
-          storen(p, (VF)_mm512_maskz_compress_ps(static_cast<__mmask16>(m), (__m512)v), count);
-        } else {
-          storen(p, (VD)_mm512_maskz_compress_pd(static_cast<__mmask8>(m), (__m512d)v), count);
+      constexpr int N = Vec<Sum>::N;
+      constexpr unsigned kAll = (1u << N) - 1u;
+      const uint64_t mask[2] = {lanes.mask[0], lanes.mask[1]};
+      T *row = to + lanes.run[0].row * f.x.out + lanes.run[0].column;
+      for (int r = 0; r < rows; r++, row += plane) {
+        const Sum add = added(r);
+        T *p = row;
+        for (int j = 0; j < width; j += N) {
+          const unsigned m = static_cast<unsigned>(mask[j / 64] >> j % 64) & kAll;
+          const auto v = load(from + r * width + j) + add;
+          if (m == kAll) {
+            store(p, v);
+            p += N;
+          } else if (m != 0) {
+            const int count = __builtin_popcount(m);
+            if constexpr (sizeof(T) == 4) {
+              storen(p, (VF)_mm512_maskz_compress_ps(static_cast<__mmask16>(m), (__m512)v), count);
+            } else {
+              storen(p, (VD)_mm512_maskz_compress_pd(static_cast<__mmask8>(m), (__m512d)v), count);
+            }
+            p += count;
+          }
         }
-        p += count;
       }
       return;
     }
   }
 #endif
   (void)f;
-  (void)width;
-  (void)N;
-  for (int r = 0; r < lanes.runs; r++) {
-    const Lanes::Run &run = lanes.run[r];
-    put_run(grid, run.row, run.column, run.count, from + run.at, bias, to);
+  for (int r = 0; r < rows; r++) {
+    const Sum add = added(r);
+    for (int i = 0; i < lanes.runs; i++) {
+      const Lanes::Run &run = lanes.run[i];
+      put_run(grid, run.row, run.column, run.count, from + r * width + run.at, add, to + r * plane);
+    }
   }
 }
 

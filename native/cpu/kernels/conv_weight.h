@@ -140,8 +140,10 @@ void weight_gradient(const WeightGradient &c, const T *x, const T *dy, T *dweigh
         if (task < turns)
           return turn_strip(n, images, task / p.strips, task % p.strips, dy_of(task / p.strips, task % p.strips));
         task -= turns;
-        for (int64_t u = task * frame_grain; u < min64(units, (task + 1) * frame_grain); u++)
+        for (int64_t u = task * frame_grain; u < min64(units, (task + 1) * frame_grain); u++) {
+          prefetch_frame(c.frame, x + (n * all_channels + u + 1) * plane, 0, c.frame.rows);
           fill_frame(c.frame, x + (n * all_channels + u) * plane, frames + u * c.frame.channel());
+        }
       });
       const int64_t row_grain =
           max64(kConvRows, min64(ceil_div(rows, 4), kGradientMacs / max64(1, images * c.positions * p.width)) /

@@ -153,7 +153,7 @@ bool max_pairs_backward(const Pool &p, const T *dy, const int32_t *indices, T *d
     const I place = index - (I(static_cast<At>(at)) + steps);
     const V d = up_to<V>(dy + o, count) + V(0);  // as added to zero: -0 becomes 0
     const auto a = place == I(0), b = place == right, c = place == below, e = place == across;
-    inside = !any(!(a | b | c | e) & (counting<T>(Lanes{}) < I(static_cast<At>(count))));
+    inside = !any((!(a | b | c | e)) & (counting<T>(Lanes{}) < I(static_cast<At>(count))));
     Columns<T>{mask_bits(typename V::M{a.v}, d), mask_bits(typename V::M{b.v}, d)}.put(dx + at, count);
     Columns<T>{mask_bits(typename V::M{c.v}, d), mask_bits(typename V::M{e.v}, d)}.put(dx + at + p.width, count);
   });
