@@ -25,7 +25,14 @@ export const Code = {
 export type Code = (typeof Code)[keyof typeof Code];
 
 /** Flags of a kernel row (GP_KERNEL_*). */
-export const KernelFlag = { Mutates: 1, AnyStride: 2, StridedOutput: 4, Widens: 8, WidensResult: 16 } as const;
+export const KernelFlag = {
+  Mutates: 1,
+  AnyStride: 2,
+  StridedOutput: 4,
+  Widens: 8,
+  WidensResult: 16,
+  Narrows: 32,
+} as const;
 
 /** One kernel of a device, as its backend declared it. */
 export interface KernelRow {

@@ -95,7 +95,8 @@ enum {
   GP_KERNEL_ANY_STRIDE = 2u, /* every input may be strided; otherwise `strided` tells which */
   GP_KERNEL_STRIDED_OUTPUT = 4u, /* the first output and every other of its rank may be strided: a plan places them */
   GP_KERNEL_WIDENS = 8u,         /* where input 0 is f32, input 1 may be of a half type: a plan leaves its cast out */
-  GP_KERNEL_WIDENS_RESULT = 16u  /* the first output may be f32 where inputs are half: what a cast of it would give */
+  GP_KERNEL_WIDENS_RESULT = 16u, /* the first output may be f32 where inputs are half: what a cast of it would give */
+  GP_KERNEL_NARROWS = 32u        /* where input 0 is half, input 1 may be f32 and counts as its cast to that type */
 };
 /* The accepted dtypes are a mask over the dtype that keys the op: of its first input (not `rng`, not `condition`), or
  * of the input that its declaration names, else of its first output. The caller picks the row; the core does not check.

@@ -398,42 +398,6 @@ void narrow_gradients() {
   }
 }
 
-// A few rows against Bᵀ are not packed: the same rows as part of a larger product have the same bits, in every type.
-template <class T>
-void few_rows() {
-  for (int64_t k : {96, 129, 1000}) {
-    const int64_t n = 300, all = 40;
-    std::vector<T> a(static_cast<size_t>(all * k)), b(static_cast<size_t>(n * k));
-    for (T &x : a) x = narrow<T>(static_cast<typename Wide<T>::type>(static_cast<double>(rng() % 2001) / 1000 - 1));
-    for (T &x : b) x = narrow<T>(static_cast<typename Wide<T>::type>(static_cast<double>(rng() % 2001) / 1000 - 1));
-    auto product = [&](int64_t m, bool tall) {
-      std::vector<T> c(static_cast<size_t>(m * n));
-      GemmArgs g = gemm_args(Name<T>::dtype, m, n, k);
-      g.a = gemm_matrix(a.data(), tall ? 1 : k, tall ? all : 1);
-      g.b = gemm_matrix(b.data(), 1, k);
-      g.c = gemm_matrix(c.data(), n, 1);
-      set_thread_count(static_cast<int>(pick({1, 2, 3})));
-      const size_t size = gemm_workspace(g);
-      void *scratch = aligned_alloc(64, (size + 127) / 64 * 64);
-      if (gemm(g, scratch, size) != GP_OK) failures++;
-      free(scratch);
-      return c;
-    };
-    for (bool tall : {false, true}) {
-      const std::vector<T> whole = product(all, tall);
-      for (int64_t m = 1; m <= 5; m++) {
-        cases++;
-        const std::vector<T> few = product(m, tall);
-        if (memcmp(few.data(), whole.data(), few.size() * sizeof(T)) != 0) {
-          failures++;
-          printf("%s %s: %lld rows, k %lld, differ from the same rows of %lld\n", GP_ISA_NAME, Name<T>::text,
-                 static_cast<long long>(m), static_cast<long long>(k), static_cast<long long>(all));
-        }
-      }
-    }
-  }
-}
-
 // A thread count raised after the scratch was sized must not overrun it, nor be refused: tiles follow the threads.
 void raised_thread_count() {
   const int64_t n = 200, k = 400;
@@ -466,7 +430,6 @@ void every_way(int random) {
   large_layouts<T>();
   streamed<T>();
   narrow_gradients<T>();
-  few_rows<T>();
 }
 
 }  // namespace

@@ -47,35 +47,35 @@ describe('gradients under autocast', () => {
   });
 });
 
+// the edges of both half types: overflow, rounding to infinity, subnormal numbers
+const SPECIAL = [NaN, Infinity, -Infinity, -0, 1e-41, 6e-8, -3e38, 65519, 65520, 1.1754942e-38];
+
+/** Random numbers; the last row begins with special ones. */
+const operand = (rows: number, width: number): Tensor => {
+  const values = gp.randn([rows, width]).data('f64');
+  SPECIAL.forEach((x, i) => (values[(rows - 1) * width + (i % width)] = x));
+  return gp.tensor([...values]).reshape([rows, width]);
+};
+
+type Shape = readonly [m: number, k: number, n: number];
+// read where they stand, small, packed, several blocks of K, few rows transposed, large
+const SHAPES: readonly Shape[] = [[1, 64, 300], [3, 17, 5], [33, 70, 65], [7, 4200, 19], [256, 200, 700], [700, 64, 300]]; // prettier-ignore
+const STEPS: Readonly<Record<string, (a: Tensor, b: Tensor) => Tensor>> = {
+  matmul: (a, b) => a.matmul(b.t()),
+  'matmul transposed': (a, b) => a.t().contiguous().t().matmul(b.t().contiguous()),
+  'batched matmul': (a, b) => gp.stack([a, a.mul(2)]).matmul(gp.stack([b, b.neg()]).transpose(-1, -2)),
+  linear: (a, b) => gp.linear(a, b, { bias: b.select(-1, 0) }),
+  'linear with an activation': (a, b) => gp.linearAct(a, b, { bias: b.select(-1, 0), activation: 'gelu' }),
+  'linear, reshaped': (a, b) => gp.linear(a, b).reshape([-1, 1]),
+};
+
+const bytes = (t: Tensor): Buffer => {
+  const values = t.data();
+  if (!(values instanceof Float32Array)) throw new TypeError('f32 expected');
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+};
+
 describe('a half product that only a cast to f32 reads', () => {
-  // the edges of both half types: overflow, rounding to infinity, subnormal numbers
-  const SPECIAL = [NaN, Infinity, -Infinity, -0, 1e-41, 6e-8, -3e38, 65519, 65520];
-
-  /** Random numbers; the last row begins with special ones. */
-  const operand = (rows: number, width: number): Tensor => {
-    const values = gp.randn([rows, width]).data('f64');
-    SPECIAL.forEach((x, i) => (values[(rows - 1) * width + (i % width)] = x));
-    return gp.tensor([...values]).reshape([rows, width]);
-  };
-
-  type Shape = readonly [m: number, k: number, n: number];
-  // read where they stand, small, packed, several blocks of K, few rows transposed, large
-  const SHAPES: readonly Shape[] = [[1, 64, 300], [3, 17, 5], [33, 70, 65], [7, 4200, 19], [256, 200, 700], [700, 64, 300]]; // prettier-ignore
-  const STEPS: Readonly<Record<string, (a: Tensor, b: Tensor) => Tensor>> = {
-    matmul: (a, b) => a.matmul(b.t()),
-    'matmul transposed': (a, b) => a.t().contiguous().t().matmul(b.t().contiguous()),
-    'batched matmul': (a, b) => gp.stack([a, a.mul(2)]).matmul(gp.stack([b, b.neg()]).transpose(-1, -2)),
-    linear: (a, b) => gp.linear(a, b, { bias: b.select(-1, 0) }),
-    'linear with an activation': (a, b) => gp.linearAct(a, b, { bias: b.select(-1, 0), activation: 'gelu' }),
-    'linear, reshaped': (a, b) => gp.linear(a, b).reshape([-1, 1]),
-  };
-
-  const bytes = (t: Tensor): Buffer => {
-    const values = t.data();
-    if (!(values instanceof Float32Array)) throw new TypeError('f32 expected');
-    return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
-  };
-
   for (const dtype of ['bf16', 'f16'] as const) {
     it.each(Object.entries(STEPS))(`is written in f32, with the bits of ${dtype}: %s`, (_name, product) => {
       gp.manualSeed(8);
@@ -119,5 +119,72 @@ describe('a half product that only a cast to f32 reads', () => {
       expect(String(compiled.programs[0])).toContain('dtype="f32"');
       expect(String(compiled.programs[0])).not.toContain('result widened');
     }
+  });
+});
+
+describe('an f32 weight whose cast only products read', () => {
+  for (const dtype of ['bf16', 'f16'] as const) {
+    it.each(Object.entries(STEPS))(`is rounded to ${dtype} by them, with the bits of the cast: %s`, (name, product) => {
+      gp.manualSeed(11);
+      for (const [m, k, n] of SHAPES) {
+        const [a, b] = [operand(m, k).to(dtype), operand(n, k)];
+        const step = (x: Tensor, y: Tensor): Tensor => product(x, y.to(dtype));
+        const compiled = gp.compile(step);
+        for (let i = 0; i < 2; i++) compiled(a, b);
+        expect(Buffer.compare(bytes(compiled(a, b).to('f32')), bytes(step(a, b).to('f32')))).toBe(0);
+        const text = String(compiled.programs[0]);
+        // the others read it otherwise too
+        const folds = name === 'matmul' || name === 'linear, reshaped';
+        expect(text.includes(`rounds its f32 operand to ${dtype}`)).toBe(folds);
+        expect(text.includes(`cast(`)).toBe(!folds);
+      }
+    });
+  }
+
+  it('is read by the forward pass and for the gradient of its input, and trained', () => {
+    const text = trained('bf16', 'captured').text;
+    expect(text.match(/rounds its f32 operand to bf16/g)).toHaveLength(3); // no gradient flows to the data
+    expect(text).not.toMatch(/cast\(.*# bf16\[(33, 17|5, 33)\]/);
+  });
+
+  const kept = (step: (x: Tensor, y: Tensor) => Tensor, y = gp.randn([7, 20])): void => {
+    const x = gp.randn([9, 20]).to('bf16');
+    const [ours, theirs] = [y.clone(), y.clone()];
+    const compiled = gp.compile(step);
+    for (let i = 0; i < 3; i++) expect(bytes(compiled(x, ours))).toEqual(bytes(step(x, theirs)));
+    expect(String(compiled.programs[0])).not.toContain('rounds its f32 operand');
+  };
+
+  it('is cast where it is written before the product reads it', () => {
+    kept((x, y) => {
+      const half = y.to('bf16');
+      y.mul_(0.5);
+      return gp.linear(x, half).to('f32');
+    });
+  });
+
+  it('is cast where an argument is written that may be the same tensor', () => {
+    gp.manualSeed(12);
+    const x = gp.randn([9, 20]).to('bf16');
+    const step = (y: Tensor, z: Tensor): Tensor => {
+      const half = y.to('bf16');
+      z.mul_(0.5);
+      return gp.linear(x, half).to('f32');
+    };
+    const compiled = gp.compile(step);
+    for (let i = 0; i < 2; i++) compiled(gp.randn([7, 20]), gp.randn([7, 20]));
+    expect(String(compiled.programs[0])).not.toContain('rounds its f32 operand');
+  });
+
+  it('is cast for other readers, for many products, and where the cast leaves the step', () => {
+    kept((x, y) => gp.linear(x, y.to('bf16')).to('f32').add(y.to('bf16').square().sum().to('f32')).clone());
+    kept((x, y) => {
+      const half = y.to('bf16');
+      return gp.linear(x, half).to('f32').add(half.sum().to('f32'));
+    });
+    kept((x, y) => {
+      const half = y.to('bf16');
+      return gp.stack([1, 2, 3, 4].map((by) => gp.linear(x.mul(by), half))).to('f32');
+    });
   });
 });

@@ -30,16 +30,9 @@ GP_INLINE void store_narrow(T *p, typename Vec<typename Wide<T>::type>::V v, int
   }
 }
 #if defined(__AVX512F__)
-// The upper half of every lane is v rounded to bf16 (to nearest even; NaN stays NaN), the lower half is left over.
-GP_INLINE __m512i rounded_bf16(VF v) {
-  __m512i u = (__m512i)v, lsb = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
-  __m512i r = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), lsb);
-  __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
-  return _mm512_mask_or_epi32(r, nan, u, _mm512_set1_epi32(0x400000));
-}
 template <>
 __attribute__((always_inline)) inline void store_narrow<bf16>(bf16 *p, VF v, int n) {
-  _mm512_mask_cvtepi32_storeu_epi16(p, mask16(n), _mm512_srli_epi32(rounded_bf16(v), 16));
+  _mm512_mask_cvtepi32_storeu_epi16(p, mask16(n), _mm512_srli_epi32((__m512i)rounded_bf16(v), 16));
 }
 template <>
 __attribute__((always_inline)) inline void store_narrow<f16>(f16 *p, VF v, int n) {
@@ -56,8 +49,7 @@ GP_INLINE void store_rounded(float *p, VF v, int n) {
 #if defined(__AVX512F__)
 template <>
 __attribute__((always_inline)) inline void store_rounded<bf16>(float *p, VF v, int n) {
-  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
-  _mm512_mask_storeu_ps(p, mask16(n), (__m512)_mm512_and_si512(rounded_bf16(v), upper));
+  _mm512_mask_storeu_ps(p, mask16(n), (__m512)(rounded_bf16(v) & 0xffff0000u));
 }
 template <>
 __attribute__((always_inline)) inline void store_rounded<f16>(float *p, VF v, int n) {

@@ -111,10 +111,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   Packed *const own_b = reinterpret_cast<Packed *>(t.scratch + plan.slot_a);
   Sum *const own_sums = reinterpret_cast<Sum *>(t.scratch + plan.slot_a + plan.slot_b);
   const int64_t row0 = t.block.begin(t.strip0), col_tiles = ceil_div(t.j1 - t.j0, NR);
-  const bool rows_of_a = !plan.pack_a && o.a_col == 1;
-  const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
   const int64_t strips = t.strip1 - t.strip0, tile_rows = t.block.begin(t.strip1) - row0;
-  constexpr int64_t kOperand = sizeof(typename P::Type);
+  constexpr int64_t kOperand = sizeof(typename P::Type), kB = sizeof(typename P::TypeB);
   const int64_t width = plan.group * NR;
   Ahead next_a, next_b, next_c, next_strip;
   MicroJob<Sum, Packed> job;
@@ -126,6 +124,9 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   do {
     const int64_t depth = min64(plan.depth, t.k1 - k), units = P::units(depth);
     const bool opening = k == t.k0, closing = k + depth >= t.k1;
+    const bool pack_a = plan.pack_a || depth % kElements<Packed> != 0;
+    const bool rows_of_a = !pack_a && o.a_col == 1;
+    const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
     job.k = units;
     const void **const fetches_end = fetches + units / kFetchSteps;
     for (const void **rest = fetches; rest < fetches_end; rest++) *rest = &job;
@@ -136,15 +137,15 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     } else if (plan.pack_b) {
       pack_block<P>(o, k, depth, 0, depth, t.j0, t.j1, own_b);
       const int64_t next_k = closing ? t.k0 : k + depth, next_j = closing ? t.next_j0 : t.j0;
-      const typename P::Type *next = o.b + next_k * o.b_row + next_j * o.b_col;
+      const typename P::TypeB *next = o.b + next_k * o.b_row + next_j * o.b_col;
       const int64_t columns = min64(t.j1 - t.j0, t.cols - next_j);
       if (plan.large && o.b_col == 1) {
-        next_b.aim(next, depth, columns * kOperand, o.b_row * kOperand, strips * col_tiles);
+        next_b.aim(next, depth, columns * kB, o.b_row * kB, strips * col_tiles);
       } else if (plan.large && o.b_row == 1) {
-        next_b.aim(next, columns, depth * kOperand, o.b_col * kOperand, strips * col_tiles);
+        next_b.aim(next, columns, depth * kB, o.b_col * kB, strips * col_tiles);
       }
     }
-    if (plan.pack_a && t.packed == nullptr) pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, own_a);
+    if (pack_a && t.packed == nullptr) pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, own_a);
     if (plan.large && t.packed == nullptr) {  // A's part of the next block
       const typename P::Type *next = closing ? o.a + t.next_i * o.a_row + t.k0 * o.a_col
                                              : o.a + (t.block.first + row0) * o.a_row + (k + depth) * o.a_col;
@@ -175,22 +176,23 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
       for (int64_t s = t.strip0; s < t.strip1; s++) {
         const int64_t r = t.block.begin(s), i = t.block.first + r;
         const int rows = static_cast<int>(t.block.begin(s + 1) - r);
-        if (plan.pack_a) {
+        if (pack_a) {
           job.a = t.packed != nullptr ? t.packed + t.block.count * P::units(k - t.k0) + r * units
                                       : own_a + (r - row0) * units;
           job.a_step = rows;
           const int64_t bytes = rows * units * static_cast<int64_t>(sizeof(Packed));
           if (plan.fetch_a) next_strip.aim(job.a + rows * units, 1, bytes, 0, ceil_div(group_end - group, NR));
-        } else if constexpr (P::kInPlace) {
-          job.a = o.a + i * o.a_row + k * o.a_col;
+        } else if constexpr (P::kRowsInPlace) {
+          const typename P::Type *from = o.a + i * o.a_row + k * o.a_col;
+          job.a = reinterpret_cast<const Packed *>(from);
           job.a_step = rows_of_a ? o.a_row : o.a_col;
           if (plan.copy_row > 0) {  // a copy side by side: rows whole pages apart evict each other
             if (group == t.j0)
               for (int x = 0; x < rows; x++)
-                memcpy(own_a + (r - row0 + x) * plan.copy_row, job.a + x * o.a_row,
-                       static_cast<size_t>(depth) * sizeof(Packed));
+                memcpy(own_a + (r - row0 + x) * plan.copy_row, from + x * o.a_row,
+                       static_cast<size_t>(depth * kOperand));
             job.a = own_a + (r - row0) * plan.copy_row;
-            job.a_step = plan.copy_row;
+            job.a_step = plan.copy_row * kElements<Packed>;
           }
         }
         for (int64_t j = group; j < group_end; j += NR) {
@@ -435,44 +437,37 @@ bool is_empty(const GemmArgs &g) {
   return false;
 }
 
-}  // namespace
-
-size_t gemm_workspace(const GemmArgs &g, int threads) {
-  if (is_empty(g)) return 0;
+// What multiplies these types here.
+template <class F>
+auto with_types(const GemmArgs &g, const F &f) {
   switch (g.dtype) {
     case GP_F32:
-      return product_size<Direct<float>>(g, threads);
+      return f(Direct<float>{});
     case GP_F64:
-      return product_size<Direct<double>>(g, threads);
+      return f(Direct<double>{});
     case GP_F16:
-      return product_size<Widened<f16>>(g, threads);
+      return g.wide_b ? f(Widened<f16, Unrounded<f16>>{}) : f(Widened<f16>{});
     default:
       break;
   }
 #if defined(__AVX512F__)
-  if (has_avx512_bf16()) return product_size<Pairs>(g, threads);
+  if (has_avx512_bf16()) return g.wide_b ? f(Pairs<Unrounded<bf16>>{}) : f(Pairs<>{});
 #endif
-  return product_size<Widened<bf16>>(g, threads);
+  return g.wide_b ? f(Widened<bf16, Unrounded<bf16>>{}) : f(Widened<bf16>{});
+}
+
+}  // namespace
+
+size_t gemm_workspace(const GemmArgs &g, int threads) {
+  if (is_empty(g)) return 0;
+  return with_types(g, [&](auto types) { return product_size<decltype(types)>(g, threads); });
 }
 
 size_t gemm_workspace(const GemmArgs &g) { return gemm_workspace(g, thread_count()); }
 
 int32_t gemm(const GemmArgs &g, void *workspace, size_t size) {
   if (is_empty(g)) return GP_OK;
-  switch (g.dtype) {
-    case GP_F32:
-      return product<Direct<float>>(g, workspace, size);
-    case GP_F64:
-      return product<Direct<double>>(g, workspace, size);
-    case GP_F16:
-      return product<Widened<f16>>(g, workspace, size);
-    default:
-      break;
-  }
-#if defined(__AVX512F__)
-  if (has_avx512_bf16()) return product<Pairs>(g, workspace, size);
-#endif
-  return product<Widened<bf16>>(g, workspace, size);
+  return with_types(g, [&](auto types) { return product<decltype(types)>(g, workspace, size); });
 }
 
 }  // namespace gp::GP_ISA

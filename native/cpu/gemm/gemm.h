@@ -19,6 +19,7 @@ struct GemmMatrix {
 
 struct GemmArgs {
   int32_t dtype;    // of a, b, bias, residual, pre; sums run in f32 (f64 for f64)
+  bool wide_b;      // half types only: b is f32 and counts as what a cast to the half type would give
   bool wide_c;      // half types only: c is f32 and gets what a cast of the half result would give
   bool accumulate;  // the finished value is added to what c holds: c = c_old + value, one rounded addition
   int32_t activation;

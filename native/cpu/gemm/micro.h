@@ -48,11 +48,18 @@ extern const MicroFn<float, float> kMicroF32[4][3][kTileRows + 1];
 extern const MicroFn<double, double> kMicroF64[4][3][kTileRows + 1];
 #if defined(__AVX512F__)
 bool has_avx512_bf16();
-// a and b hold pairs of bf16 along k; k counts pairs; b is packed. Call only when has_avx512_bf16(). [Reading of A]...
+// a and b hold pairs of bf16 along k; k counts pairs; b is packed. Rows of A are bf16 where they stand, and a_step
+// counts those. Call only when has_avx512_bf16(). [Reading of A]...
 extern const MicroFn<float, uint32_t> kMicroBf16[2][3][kTileRows + 1];
 #endif
 
 namespace {
+
+// Elements along k in one word of a packed operand.
+template <class Packed>
+constexpr int64_t kElements = 1;
+template <>
+constexpr int64_t kElements<uint32_t> = 2;
 
 GP_INLINE void touch_run(const void *from, int64_t at, int64_t last) {
   __builtin_prefetch(static_cast<const char *>(from) + at, 1);

@@ -8,6 +8,9 @@
 namespace gp::GP_ISA {
 namespace {
 
+// A pair where it stands: rows of odd length begin between words.
+typedef uint32_t Word __attribute__((aligned(2), may_alias));
+
 template <int MR, int NV, int R>
 __attribute__((noinline, target("avx512bf16"))) void micro_bf16(const MicroJob<float, uint32_t> *job) {
   constexpr int N = 16;
@@ -15,7 +18,7 @@ __attribute__((noinline, target("avx512bf16"))) void micro_bf16(const MicroJob<f
   constexpr int kBases = kRows ? (MR + 2) / 3 : 1;
   __m512 acc[MR][NV];
   const uint32_t *b = job->b;
-  const int64_t a_step = job->a_step * static_cast<int64_t>(sizeof(uint32_t));
+  const int64_t a_step = job->a_step * 2;  // rows: counted in bf16
   // Strips of a panel (rows of A) are as wide as two vectors, the last one too.
   const int64_t b_row = kRows && NV < kTileVectors ? job->b_row : NV * N;
   const char *base[kBases];  // as in micro.h
@@ -38,19 +41,19 @@ __attribute__((noinline, target("avx512bf16"))) void micro_bf16(const MicroJob<f
         acc[i][j] = _mm512_maskz_loadu_ps(j == NV - 1 ? last : 0xffff, job->cin + i * job->cin_row + j * N);
     }
   }
-#define GP_STEP(ahead)                                                                                       \
-  {                                                                                                          \
-    __m512bh bv[NV];                                                                                         \
-    _Pragma("GCC unroll 4") for (int j = 0; j < NV; j++) bv[j] = (__m512bh)_mm512_loadu_si512(b + j * N);    \
-    _Pragma("GCC unroll 16") for (int i = 0; i < MR; i++) {                                                  \
-      const char *p = kRows ? base[i / 3] + i % 3 * a_step : base[0] + i * 4;                                \
-      __m512i av;                                                                                            \
-      asm("vpbroadcastd %1, %0" : "=v"(av) : "m"(reinterpret_cast<const uint32_t *>(p)[kRows ? ahead : 0])); \
-      _Pragma("GCC unroll 4") for (int j = 0; j < NV; j++) acc[i][j] =                                       \
-          _mm512_dpbf16_ps(acc[i][j], (__m512bh)av, bv[j]);                                                  \
-    }                                                                                                        \
-    if (!kRows) base[0] += MR * 4;                                                                           \
-    b += b_row;                                                                                              \
+#define GP_STEP(ahead)                                                                                    \
+  {                                                                                                       \
+    __m512bh bv[NV];                                                                                      \
+    _Pragma("GCC unroll 4") for (int j = 0; j < NV; j++) bv[j] = (__m512bh)_mm512_loadu_si512(b + j * N); \
+    _Pragma("GCC unroll 16") for (int i = 0; i < MR; i++) {                                               \
+      const char *p = kRows ? base[i / 3] + i % 3 * a_step : base[0] + i * 4;                             \
+      __m512i av;                                                                                         \
+      asm("vpbroadcastd %1, %0" : "=v"(av) : "m"(reinterpret_cast<const Word *>(p)[kRows ? ahead : 0]));  \
+      _Pragma("GCC unroll 4") for (int j = 0; j < NV; j++) acc[i][j] =                                    \
+          _mm512_dpbf16_ps(acc[i][j], (__m512bh)av, bv[j]);                                               \
+    }                                                                                                     \
+    if (!kRows) base[0] += MR * 4;                                                                        \
+    b += b_row;                                                                                           \
   }
 #define GP_ADVANCE(steps)                                      \
   if (kRows) {                                                 \

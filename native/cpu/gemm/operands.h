@@ -8,10 +8,10 @@ namespace {
 // One batch: operands at their element (0, 0).
 template <class P>
 struct Operands {
-  using T = typename P::Type;
-  const T *a, *b;
+  const typename P::Type *a;
+  const typename P::TypeB *b;
   int64_t a_row, a_col, b_row, b_col;
-  Finish<T, typename P::Sum> finish;
+  Finish<typename P::Type, typename P::Sum> finish;
 };
 
 GP_INLINE int64_t batch_offset(const GemmArgs &g, const GemmMatrix &x, int64_t batch) {
@@ -32,7 +32,7 @@ Operands<P> operands(const GemmArgs &g, int64_t batch) {
   };
   Operands<P> o;
   o.a = at(g.a);
-  o.b = at(g.b);
+  o.b = static_cast<typename P::TypeB *>(g.b.data) + batch_offset(g, g.b, batch);
   o.a_row = g.a.row;
   o.a_col = g.a.col;
   o.b_row = g.b.row;

@@ -1,7 +1,7 @@
 #include "panel.h"
 
 #include "micro.h"
-#include "pack.h"
+#include "pairs.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -57,7 +57,7 @@ void multiply(W *c, int64_t c_row, const Packed *a, int64_t a_row, int64_t rows,
         W *out = c + i * c_row + j;
         const MicroJob<W, Packed> job = {depth,
                                          a + i * a_row + from,
-                                         a_row,
+                                         a_row * kElements<Packed>,
                                          strip,
                                          NR,
                                          from == 0 ? nullptr : out,

@@ -2,7 +2,7 @@
 #pragma once
 #include "epilogue.h"
 #include "micro.h"
-#include "pack.h"
+#include "pairs.h"
 
 namespace gp::GP_ISA {
 namespace {
@@ -29,12 +29,14 @@ GP_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // ---- what differs between element types
 // ---------------------------------------------------------------------------------
 
+// Type: of everything in memory but B, which has TypeB; Packed: of packed operands.
 template <class T>
 struct Direct {  // f32, f64: the micro-kernels can also read the operands where they stand
   using Type = T;
+  using TypeB = T;
   using Sum = T;
   using Packed = T;
-  static constexpr bool kInPlace = true;
+  static constexpr bool kInPlace = true, kRowsInPlace = true;
   static constexpr int64_t kDepth = 3072 / sizeof(T);
   static int64_t units(int64_t depth) { return depth; }
   static void pack(T *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
@@ -49,33 +51,40 @@ struct Direct {  // f32, f64: the micro-kernels can also read the operands where
   }
 };
 
-template <class T>
+template <class T, class B = T>
 struct Widened {  // half types: widened to f32 while packing
   using Type = T;
+  using TypeB = B;
   using Sum = float;
   using Packed = float;
-  static constexpr bool kInPlace = false;
+  static constexpr bool kInPlace = false, kRowsInPlace = false;
   static constexpr int64_t kDepth = 768;
   static int64_t units(int64_t depth) { return depth; }
-  static void pack(float *dst, int width, const T *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
+  template <class S>
+  static void pack(float *dst, int width, const S *src, int64_t i_stride, int64_t k_stride, int64_t depth, int count) {
     pack_strip<float>(dst, width, src, i_stride, k_stride, depth, count);
   }
   static MicroFn<float, float> kernel(int, int vectors, int rows) { return kMicroF32[kPackedB][vectors][rows]; }
 };
 
 #if defined(__AVX512F__)
-struct Pairs {  // bf16 by vdpbf16ps
+template <class B = bf16>
+struct Pairs {  // bf16 by vdpbf16ps: a row of A holds its pairs already
   using Type = bf16;
+  using TypeB = B;
   using Sum = float;
   using Packed = uint32_t;
-  static constexpr bool kInPlace = false;
+  static constexpr bool kInPlace = false, kRowsInPlace = true;
   static constexpr int64_t kDepth = 1536;
   static int64_t units(int64_t depth) { return (depth + 1) / 2; }
-  static void pack(uint32_t *dst, int width, const bf16 *src, int64_t i_stride, int64_t k_stride, int64_t depth,
+  template <class S>
+  static void pack(uint32_t *dst, int width, const S *src, int64_t i_stride, int64_t k_stride, int64_t depth,
                    int count) {
     pack_pairs(dst, width, src, i_stride, k_stride, depth, count);
   }
-  static MicroFn<float, uint32_t> kernel(int, int vectors, int rows) { return kMicroBf16[kColumnsOfA][vectors][rows]; }
+  static MicroFn<float, uint32_t> kernel(int reading, int vectors, int rows) {
+    return kMicroBf16[reading & kRowsOfA][vectors][rows];
+  }
 };
 #endif
 
@@ -137,10 +146,12 @@ GP_INLINE GemmArgs turn(const GemmArgs &g) {
 // Few rows: half as deep, a packed block of A stands in L2 while B passes through.
 GP_INLINE bool few_rows(const GemmArgs &g) { return g.m > 64 && g.m <= kStandingRows && is_large(g); }
 
-// The same without packing: B passes through once, and A is read where it stands.
+// The same without packing A: it is read where it stands while B passes through once. Also A · Bᵀ, where it is not
+// turned.
 template <class P>
 GP_INLINE bool stands(const GemmArgs &g) {
-  return kTileRows >= 12 && P::kInPlace && g.a.col == 1 && g.b.col == 1 && few_rows(g);
+  const bool right = P::kInPlace ? kTileRows >= 12 && g.b.col == 1 : P::kRowsInPlace;
+  return right && g.a.col == 1 && few_rows(g);
 }
 
 GP_INLINE int64_t stream_tiles(int64_t rows) {
@@ -204,16 +215,19 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     }
     // Few columns: A is not read often enough, unless its rows (or columns) lie a multiple of a page apart and evict
     // each other. Columns that stand side by side cost more lines than packed ones: they stay for fewer uses.
-    const bool spread = (g.a.col == 1 ? g.a.row : g.a.col) * static_cast<int64_t>(sizeof(Packed)) % 4096 != 0;
+    constexpr int64_t kOperand = sizeof(typename P::Type);
+    const bool spread = (g.a.col == 1 ? g.a.row : g.a.col) * kOperand % 4096 != 0;
     const bool few =
         g.a.col == 1 ? p.share_b || g.n <= 16 * NR : g.a.row == 1 && p.share_b && !p.stream_b && g.n <= 4 * NR;
-    p.pack_a = !turned && !(P::kInPlace && spread && few);
+    p.pack_a = !turned && !((P::kInPlace || (P::kRowsInPlace && g.a.col == 1)) && spread && few);
     if (standing) {
       p.share_b = p.pack_a = false;
       p.tile_rows = p.block_rows;
-      p.tile_cols = min64(wide, round_up(ceil_div(g.n, 4), NR));
+      const bool rounds =
+          sizeof(typename P::TypeB) > sizeof(typename P::Type);  // what is fetched ahead takes more room
+      p.tile_cols = min64(rounds ? wide / 2 : wide, round_up(ceil_div(g.n, 4), NR));
     }
-    if (!turned && !p.pack_a && g.a.col == 1 && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
+    if (!turned && !p.pack_a && g.a.col == 1 && g.a.row * kOperand % 4096 == 0) {
       p.copy_row = P::units(p.depth) + 16;
       p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
     }
@@ -224,7 +238,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       scratch_rows = max64(p.tile_rows, 4 * kTileRows);
       p.tile_cols = round_up(g.n, NR);
       p.shared_b = bytes_b;
-      if (turned && g.a.row * static_cast<int64_t>(sizeof(Packed)) % 4096 == 0) {
+      if (turned && g.a.row * kOperand % 4096 == 0) {
         p.copy_row = P::units(p.depth) + 16;
         p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
       }
@@ -232,6 +246,11 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     } else if (p.pack_a) {
       p.shared_a = room(p.block_rows * units, sizeof(Packed));
       p.fetch_a = p.block_rows * P::units(p.depth) * static_cast<int64_t>(sizeof(Packed)) > kHalfOfL2;
+    }
+    // A last element without its pair is packed beside a zero.
+    if (!p.pack_a && g.k % kElements<Packed> != 0) {
+      const size_t rows = room((max64(scratch_rows, p.tile_rows) + kTileRows) * P::units(p.depth), sizeof(Packed));
+      if (rows > p.slot_a) p.slot_a = rows;
     }
     if (p.chunks > 1 && !p.plain) p.totals = room(p.block_rows * g.n, sizeof(Sum));
   } else {

@@ -17,12 +17,12 @@ GP_INLINE bool is_thin(const GemmArgs &g) {
 }
 
 // What differs between element types: a unit is one element along k, for pairs two.
-template <class T, class Sum>
+template <class B, class Sum>
 struct ThinUnit {
   using Packed = Sum;
   static constexpr int64_t kElements = 1;
-  static GP_INLINE typename Vec<Sum>::V load_units(const T *p, int64_t elements) {
-    if constexpr (sizeof(T) == sizeof(Sum)) {
+  static GP_INLINE typename Vec<Sum>::V load_units(const B *p, int64_t elements) {
+    if constexpr (std::is_same<B, Sum>::value) {
       return elements >= Vec<Sum>::N ? load(p) : loadn(p, static_cast<int>(elements));
     } else {
       return loadn(p, clamp_lanes(elements, Vec<Sum>::N));
@@ -37,9 +37,9 @@ struct ThinUnit {
 struct ThinPair {
   using Packed = uint32_t;
   static constexpr int64_t kElements = 2;
-  static GP_INLINE VF load_units(const bf16 *p, int64_t elements) {
-    const __mmask32 m = elements >= 32 ? 0xffffffffu : (1u << elements) - 1u;
-    return (VF)_mm512_maskz_loadu_epi16(m, p);
+  template <class B>
+  static GP_INLINE VF load_units(const B *p, int64_t elements) {
+    return (VF)load_halves(p, clamp_lanes(elements, 32));
   }
   // In assembly: an intrinsic could not be inlined where the compiler does not assume the instruction.
   static GP_INLINE VF step(VF sum, const uint32_t *a, VF b) {
@@ -49,16 +49,16 @@ struct ThinPair {
 };
 template <class P>
 struct ThinOf {
-  using Unit = ThinUnit<typename P::Type, typename P::Sum>;
+  using Unit = ThinUnit<typename P::TypeB, typename P::Sum>;
 };
-template <>
-struct ThinOf<Pairs> {
+template <class B>
+struct ThinOf<Pairs<B>> {
   using Unit = ThinPair;
 };
 #else
 template <class P>
 struct ThinOf {
-  using Unit = ThinUnit<typename P::Type, typename P::Sum>;
+  using Unit = ThinUnit<typename P::TypeB, typename P::Sum>;
 };
 #endif
 
@@ -66,7 +66,7 @@ struct ThinOf {
 // `next`: the column that this thread will probably begin with afterwards.
 template <int M, class P>
 void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int64_t a_row, int64_t a_unit,
-               const typename P::Type *b, int64_t j0, int64_t j1, int64_t next, typename P::Sum *sums) {
+               const typename P::TypeB *b, int64_t j0, int64_t j1, int64_t next, typename P::Sum *sums) {
   using Unit = typename ThinOf<P>::Unit;
   using V = typename Vec<typename P::Sum>::V;
   constexpr int N = Vec<typename P::Sum>::N;
@@ -81,13 +81,13 @@ void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int
     const int64_t then = j + N < j1 ? j + N : next;
     Ahead rows_of_b;
     if (then < g.n) {
-      constexpr int64_t size = sizeof(typename P::Type);
+      constexpr int64_t size = sizeof(typename P::TypeB);
       rows_of_b.aim(b + then * g.b.col, min64(N, g.n - then), g.k * size, g.b.col * size, ceil_div(units, N));
     }
     for (int64_t u = 0; u < units; u += N) {
       const int lanes = clamp_lanes(units - u, N);
       const int64_t left = g.k - u * E;
-      const typename P::Type *p = b + j * g.b.col + u * E;
+      const typename P::TypeB *p = b + j * g.b.col + u * E;
       V r[N];
       rows_of_b.now();
       if (rows == N && left >= N * E) {
@@ -115,9 +115,9 @@ void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int
 
 template <class P>
 void thin_product(const GemmArgs &g, const Finish<typename P::Type, typename P::Sum> &finish) {
-  using T = typename P::Type;
   using Packed = typename ThinOf<P>::Unit::Packed;
-  const T *a = static_cast<const T *>(g.a.data), *b = static_cast<const T *>(g.b.data);
+  const auto *a = static_cast<const typename P::Type *>(g.a.data);
+  const auto *b = static_cast<const typename P::TypeB *>(g.b.data);
   const int64_t threads = g.m * g.n * g.k >= kSerialMacs ? thread_count() : 1;
   auto tile = [&](int64_t index, int) {
     alignas(64) typename P::Sum sums[kThinRows * kThinColumns];

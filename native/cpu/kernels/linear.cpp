@@ -17,6 +17,7 @@ GemmArgs linear_args(const gp_call *call) {
   g.a = gemm_matrix(x.data, row, x.stride[last]);
   g.b = gemm_matrix(weight.data, weight.stride[1], weight.stride[0]);
   g.c = gemm_matrix(y.data, g.n, 1);
+  g.wide_b = weight.dtype != x.dtype;
   g.wide_c = y.dtype != x.dtype;
   if (has(call, 2)) g.bias = gemm_matrix(in(call, 2).data, 0, in(call, 2).stride[0]);
   return g;
@@ -43,13 +44,14 @@ int32_t linear_act(gp_context *, const gp_kernel *, const gp_call *call) {
 }
 
 constexpr uint64_t kWeightAndBias = 0b110;  // x arrives contiguous
+constexpr uint32_t kMixed = GP_KERNEL_WIDENS_RESULT | GP_KERNEL_NARROWS;
 
 }  // namespace
 
 GP_ROWS(linear) = {
-    {"linear", "x weight bias? -> y", kFloats, GP_KERNEL_WIDENS_RESULT, kWeightAndBias, linear_workspace, linear},
-    {"linear_act", "x weight bias? -> y | pre ; activation", kFloats, GP_KERNEL_WIDENS_RESULT, kWeightAndBias,
-     linear_act_workspace, linear_act},
+    {"linear", "x weight bias? -> y", kFloats, kMixed, kWeightAndBias, linear_workspace, linear},
+    {"linear_act", "x weight bias? -> y | pre ; activation", kFloats, kMixed, kWeightAndBias, linear_act_workspace,
+     linear_act},
     {},
 };
 

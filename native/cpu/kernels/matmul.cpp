@@ -11,6 +11,7 @@ GemmArgs matmul_args(const gp_call *call) {
   g.a = gemm_matrix(a.data, a.stride[rank - 2], a.stride[rank - 1]);
   g.b = gemm_matrix(b.data, b.stride[rank - 2], b.stride[rank - 1]);
   g.c = gemm_matrix(y.data, g.n, 1);
+  g.wide_b = b.dtype != a.dtype;
   g.wide_c = y.dtype != a.dtype;
   int axis = rank - 3;
   // Batches that share b and follow each other in a are more rows of one product.
@@ -47,10 +48,12 @@ int32_t matmul(gp_context *, const gp_kernel *, const gp_call *call) {
   return gemm(matmul_args(call), call->workspace, call->workspace_size);
 }
 
+constexpr uint32_t kFlags = GP_KERNEL_ANY_STRIDE | GP_KERNEL_WIDENS_RESULT | GP_KERNEL_NARROWS;
+
 }  // namespace
 
 GP_ROWS(matmul) = {
-    {"matmul", "a b -> y", kFloats, GP_KERNEL_ANY_STRIDE | GP_KERNEL_WIDENS_RESULT, 0, matmul_workspace, matmul},
+    {"matmul", "a b -> y", kFloats, kFlags, 0, matmul_workspace, matmul},
     {},
 };
 
