@@ -1,5 +1,5 @@
 /** Sampling from a language model, one token at a time. */
-import { GradproofError, shown } from '../errors.js';
+import { GradproofError, isError, shown } from '../errors.js';
 import { noGrad } from '../autograd/modes.js';
 import { compile } from '../capture/compile.js';
 import { checkOptions, needFlags, needIntegers } from '../ops/options.js';
@@ -11,6 +11,8 @@ import { checkSampling, sampleToken, type SamplingOptions } from './sample.js';
 
 /** Tokens after which recording a step has paid for itself (GPT-2 124M, two threads). */
 const WORTH_CAPTURING = 32;
+/** What a model that cannot be captured ends with: it read a value, say. */
+const REFUSALS = ['ERR_CAPTURE', 'ERR_CAPTURED_READ', 'ERR_CAPTURED_GRAD'] as const;
 
 /** How a continuation is written. */
 export interface GenerateOptions extends SamplingOptions {
@@ -23,7 +25,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly cache?: boolean | undefined;
   /**
    * Capture the step of one token: JavaScript of modules then runs for the first tokens only. Default: from 32 new tokens
-   * on, which are worth the recording. Without a cache, and for models with hooks, every token runs eagerly all the same.
+   * on, which are worth the recording, and as long as nothing in the model refuses it; with `true` a refusal is an error.
+   * Without a cache, and for models with hooks, every token runs eagerly all the same.
    */
   readonly capture?: boolean | undefined;
 }
@@ -73,17 +76,25 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
     const cache = cached && maxNewTokens > 1 ? model.newCache(start + maxNewTokens - 1) : undefined;
     const next = (ids: Tensor): Tensor => cache!.hold(() => model.logits(ids, cache));
     const capture = options.capture ?? maxNewTokens >= WORTH_CAPTURING;
-    const step = cache !== undefined && capture && model.hooked !== true ? compile(next) : undefined;
+    let step = cache !== undefined && capture && model.hooked !== true ? compile(next) : undefined;
+    /** The logits of one token; undefined where no step is captured. What a refused one has written is written again. */
+    const captured = (ids: Tensor): Tensor | undefined => {
+      try {
+        const logits = step?.(ids);
+        if (logits !== undefined) cache?.advance(1);
+        return logits;
+      } catch (error) {
+        if (options.capture === true || !REFUSALS.some((code) => isError(error, code))) throw error;
+        step = undefined;
+        return undefined;
+      }
+    };
     for (let i = 0; i < maxNewTokens; i++) {
       // Positions are learned: once the window moves, every token has another one, and nothing kept is of use.
       const keeps = cache !== undefined && tokens.length <= model.block;
       const seen = Int32Array.from(keeps ? tokens.slice(cache.length) : tokens.slice(-model.block));
       const ids = tensorOf(seen, [1, seen.length], 'i32', model.device);
-      let logits: Tensor;
-      if (keeps && step !== undefined && i > 0) {
-        logits = step(ids);
-        cache.advance(1);
-      } else logits = model.logits(ids, keeps ? cache : undefined);
+      const logits = (keeps && i > 0 ? captured(ids) : undefined) ?? model.logits(ids, keeps ? cache : undefined);
       const last = logits.select(1, logits.shape[1]! - 1);
       const numbers = last.dtype === 'f64' ? last.data('f64') : last.to('f32').data('f32');
       const token = sampleToken(numbers, options, uniformAt(seed, 0, i));

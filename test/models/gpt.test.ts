@@ -182,6 +182,20 @@ describe('generation', () => {
     }
   });
 
+  it('goes on eagerly where a module of the model cannot be captured, unless capturing was asked for', () => {
+    gp.manualSeed(2);
+    const model = new GPT({ ...config, block: 64 });
+    class Reads extends gp.nn.Module {
+      override forward(x: gp.Tensor): gp.Tensor {
+        return x.mul(x.abs().amax().item() > 0 ? 2 : 1);
+      }
+    }
+    Reflect.set(model.transformer, 'ln_f', new Reads());
+    const run = (capture?: boolean): number[] => model.generate([3, 1], { maxNewTokens: 40, temperature: 1, capture });
+    expect(run()).toEqual(run(false));
+    expect(() => run(true)).toThrow(expect.objectContaining({ code: 'ERR_CAPTURED_READ' }));
+  });
+
   it('a captured step of a cache gives the bits of an eager one at every length, as one program', () => {
     const model = new GPT({ ...config, block: 16 }).eval();
     gp.noGrad(() => {
