@@ -8,6 +8,9 @@
 // sums.
 #include "rows.h"
 
+// gcc 12 warns about its own _mm512_undefined_*() once they are inlined here.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+
 namespace gp::GP_ISA {
 namespace {
 
