@@ -52,9 +52,11 @@ export class Program {
     this.#argumentBytes = argumentBytes;
     this.#handles = new Float64Array(plan.externals.length);
     this.#outputBytes = plan.slots.filter(({ kind }) => kind === 'output').map(({ bytes }) => bytes);
-    this.#scalars = plan.externals
-      .filter((external): external is Storage => external instanceof Storage && external.refresh !== undefined)
-      .map((storage) => new Tensor(storage, [], [], 0, storage.scalarType ?? 'f32'));
+    this.#scalars = plan.externals.flatMap((external) =>
+      external instanceof Storage && external.refresh !== undefined
+        ? [new Tensor(external, [], [], 0, external.refresh.dtype)]
+        : [],
+    );
   }
 
   /** @internal Whether it has run, and so has its arena. */

@@ -14,7 +14,7 @@ const made = new Set<WeakRef<Tensor>>();
 /** Asks for the value, and writes it where it changed. */
 export function refresh(tensor: Tensor): void {
   const { storage } = tensor;
-  const value = storage.refresh?.() ?? NaN;
+  const value = storage.refresh?.value() ?? NaN;
   if (Object.is(value, storage.constant)) return;
   writeHost(tensor, value);
   storage.constant = value;
@@ -50,8 +50,7 @@ export function scalar(value: () => number): Tensor {
 /** The same of any dtype on any device, holding `now`. */
 export function scalarOn(value: () => number, now: number, dtype: DType, device: Device): Tensor {
   const tensor = fromHost(now, dtype, device);
-  tensor.storage.refresh = value;
-  tensor.storage.scalarType = dtype;
+  tensor.storage.refresh = { value, dtype };
   tensor.storage.constant = now;
   made.add(new WeakRef(tensor));
   return tensor;

@@ -29,9 +29,7 @@ export class Storage {
   /** The value of a 0-d constant made from a JavaScript number, so that capture can compare it. */
   constant: number | undefined = undefined;
   /** Where the value of a 0-d scalar comes from; a captured step asks again before every run. */
-  refresh: (() => number) | undefined = undefined;
-  /** The dtype of such a scalar. */
-  scalarType: DType | undefined = undefined;
+  refresh: { readonly value: () => number; readonly dtype: DType } | undefined = undefined;
 
   constructor(device: Device, bytes: number) {
     this.device = device;
