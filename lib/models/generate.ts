@@ -2,7 +2,7 @@
 import { GradproofError, isError, shown } from '../errors.js';
 import { noGrad } from '../autograd/modes.js';
 import { compile } from '../capture/compile.js';
-import { checkOptions, needFlags, needIntegers } from '../ops/options.js';
+import { needFlags, needIntegers } from '../ops/options.js';
 import { uniformAt } from '../data/random.js';
 import { tensorOf } from '../data/dataset.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -44,23 +44,13 @@ export interface Generator {
 
 /** The prompt's continuation (without the prompt); the model sees at most the last `block` tokens. */
 export function generateTokens(model: Generator, prompt: Iterable<number>, options: GenerateOptions): number[] {
-  checkOptions('generate', options, [
-    'maxNewTokens',
-    'temperature',
-    'topK',
-    'topP',
-    'seed',
-    'stop',
-    'cache',
-    'capture',
-  ]);
+  checkSampling(options);
   const { maxNewTokens, seed = 0, stop = [], cache: cached = true } = options;
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
     throw new GradproofError('ERR_VALUE', `maxNewTokens must be an integer >= 0, got ${shown(maxNewTokens)}`, {
       op: 'generate',
     });
   }
-  checkSampling(options);
   needIntegers('generate', { stop });
   needFlags('generate', { cache: cached, capture: options.capture });
   const given: unknown = prompt;

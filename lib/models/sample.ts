@@ -12,8 +12,13 @@ export interface SamplingOptions {
   readonly topP?: number | undefined;
 }
 
-/** ERR_VALUE for options out of range. */
-export function checkSampling({ temperature = 1, topK, topP }: SamplingOptions): void {
+/** What `generate` can be told; whoever draws the tokens is told all of it. */
+const OPTIONS = ['maxNewTokens', 'temperature', 'topK', 'topP', 'seed', 'stop', 'cache', 'capture'];
+
+/** ERR_ARGUMENT for options that there are not, ERR_VALUE for those out of range. */
+export function checkSampling(options: SamplingOptions): void {
+  checkOptions('generate', options, OPTIONS);
+  const { temperature = 1, topK, topP } = options;
   const check = (name: string, value: unknown, ok: boolean, what: string): void => {
     if (!ok) throw new GradproofError('ERR_VALUE', `${name} must be ${what}, got ${shown(value)}`, { op: 'generate' });
   };
@@ -63,16 +68,6 @@ export function sampleToken(logits: ArrayLike<number>, options: SamplingOptions,
     throw new GradproofError('ERR_ARGUMENT', `the logits must be numbers in a list, got ${shown(given)}`, {
       op: 'generate',
     });
-  checkOptions('generate', options, [
-    'temperature',
-    'topK',
-    'topP',
-    'maxNewTokens',
-    'seed',
-    'stop',
-    'cache',
-    'capture',
-  ]);
   checkSampling(options);
   if (!(u >= 0 && u < 1))
     throw new GradproofError('ERR_VALUE', `u must be in [0, 1), got ${shown(u)}`, { op: 'generate' });
