@@ -8,6 +8,7 @@ import { randn, uniform } from '../ops/create.js';
 import { checkOptions, needTensors } from '../ops/options.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { placeOf, write } from './init_write.js';
 
 export * from './init_shaped.js';
 
@@ -64,26 +65,14 @@ export function fans(t: { readonly shape: readonly number[] }): { readonly fanIn
   return { fanIn: inner * field, fanOut: out * field };
 }
 
-function options(t: Tensor): { readonly dtype: Tensor['dtype']; readonly device: string } {
-  return { dtype: t.dtype, device: t.device };
-}
-
-function write<T extends Tensor>(t: T, values: () => Tensor): T {
-  needTensors('init', { t });
-  noGrad(() => {
-    t.copy_(values());
-  });
-  return t;
-}
-
 /** Uniform in [low, high). */
 export function uniform_<T extends Tensor>(t: T, low = 0, high = 1): T {
-  return write(t, () => uniform(t.shape, low, high, options(t)));
+  return write(t, () => uniform(t.shape, low, high, placeOf(t)));
 }
 
 /** Normal. */
 export function normal_<T extends Tensor>(t: T, mean = 0, std = 1): T {
-  return write(t, () => randn(t.shape, { ...options(t), mean, std }));
+  return write(t, () => randn(t.shape, { ...placeOf(t), mean, std }));
 }
 
 /** Every element `value`. */

@@ -2,10 +2,9 @@
  * Initialisation in place where elements depend on each other or on their place: cut-off normals, orthogonal matrices,
  * identities, sparse columns. Sources: Saxe et al. 2014 (orthogonal), Martens 2010 (sparse), torch.nn.init.
  */
-import { noGrad } from '../autograd/modes.js';
 import { GradproofError } from '../errors.js';
 import { eye } from '../ops/arrange.js';
-import { full, rand, randnOp, uniform, zeros } from '../ops/create.js';
+import { full, rand, randn, uniform, zerosLike } from '../ops/create.js';
 import { cat } from '../ops/join.js';
 import { needTensors } from '../ops/options.js';
 import { erf } from '../ops/pointwise_unary.js';
@@ -13,18 +12,12 @@ import { argsort } from '../ops/sort.js';
 import { erfinv } from '../ops/special.js';
 import { numel, showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { placeOf, write } from './init_write.js';
 
 /** Columns that are made orthogonal to the finished ones by products; among each other they go one by one. */
 const BLOCK = 64;
 /** The least part of a normal that a cut may leave: an f64 share of it still has six digits. */
 const LEAST_SHARE = 1e-10;
-
-function write<T extends Tensor>(t: T, values: () => Tensor): T {
-  noGrad(() => {
-    t.copy_(values().reshape(t.shape).to(t.dtype));
-  });
-  return t;
-}
 
 function refuse(code: 'ERR_SHAPE' | 'ERR_VALUE', message: string): never {
   throw new GradproofError(code, message, { op: 'init' });
@@ -65,7 +58,7 @@ export function truncNormal_<T extends Tensor>(t: T, mean = 0, std = 1, a = -2, 
         `[${String(a)}, ${String(b)}] holds almost nothing of a normal with mean ${String(mean)}, std ${String(std)}`,
       );
     const z = erfinv(uniform(t.shape, low, high, options));
-    return z.mul(width).add(mean).clamp(a, b);
+    return z.mul(width).add(mean).clamp(a, b).to(t.dtype);
   });
 }
 
@@ -107,15 +100,16 @@ export function orthogonal_<T extends Tensor>(t: T, gain = 1): T {
   const columns = numel(t.shape) / rows;
   return write(t, () => {
     const options = { dtype: 'f64', device: t.device } as const;
-    const q = orthonormal(randnOp([Math.max(rows, columns), Math.min(rows, columns)], options));
-    return (rows < columns ? q.transpose(0, 1) : q).mul(gain);
+    const q = orthonormal(randn([Math.max(rows, columns), Math.min(rows, columns)], options));
+    const turned = rows < columns ? q.transpose(0, 1) : q;
+    return turned.mul(gain).reshape(t.shape).to(t.dtype);
   });
 }
 
 /** 1 on the diagonal of a matrix, 0 elsewhere. */
 export function eye_<T extends Tensor>(t: T): T {
   const [rows, columns] = needMatrix('eye_', t);
-  return write(t, () => eye(rows, columns, { dtype: t.dtype, device: t.device }));
+  return write(t, () => eye(rows, columns, placeOf(t)));
 }
 
 /**
@@ -130,14 +124,13 @@ export function dirac_<T extends Tensor>(t: T, groups = 1): T {
   if (!Number.isInteger(groups) || groups < 1 || out % groups !== 0)
     refuse('ERR_VALUE', `groups must divide the ${String(out)} output channels, got ${String(groups)}`);
   return write(t, () => {
-    const options = { dtype: t.dtype, device: t.device };
-    const weight = zeros(t.shape, options);
+    const weight = zerosLike(t);
     const middle = kernel.reduce((at, size, i) => at.slice(i + 2, size >> 1, (size >> 1) + 1), weight);
     const perGroup = out / groups;
     for (let g = 0; g < groups; g++)
       middle
         .slice(0, g * perGroup, (g + 1) * perGroup)
-        .copy_(eye(perGroup, inner, options).reshape([perGroup, inner, ...kernel.map(() => 1)]));
+        .copy_(eye(perGroup, inner, placeOf(t)).reshape([perGroup, inner, ...kernel.map(() => 1)]));
     return weight;
   });
 }
@@ -148,10 +141,9 @@ export function sparse_<T extends Tensor>(t: T, sparsity: number, std = 0.01): T
   needFinite({ sparsity, std });
   if (sparsity < 0 || sparsity > 1) refuse('ERR_VALUE', `sparsity is a share, 0 to 1, got ${String(sparsity)}`);
   return write(t, () => {
-    const options = { dtype: t.dtype, device: t.device };
     // Ranks of random numbers are a random order of every column.
     const order = argsort(rand([rows, columns], { device: t.device }), 0);
     const kept = order.ge(Math.ceil(sparsity * rows));
-    return kept.to(t.dtype).mul(randnOp([rows, columns], { ...options, std }));
+    return kept.to(t.dtype).mul(randn([rows, columns], { ...placeOf(t), std }));
   });
 }

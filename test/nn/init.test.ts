@@ -64,6 +64,16 @@ describe('orthogonal_', () => {
     },
   );
 
+  it('stays orthonormal where the draw was nearly singular, as one in a thousand is', () => {
+    let worst = 0;
+    for (let seed = 0; seed < 2000; seed++) {
+      gp.manualSeed(seed);
+      const [a, b, c, d] = numbers(init.orthogonal_(gp.zeros([2, 2], { dtype: 'f64' })));
+      worst = Math.max(worst, Math.abs(a! * b! + c! * d!));
+    }
+    expect(worst).toBeLessThan(1e-15);
+  });
+
   it('draws from all of them alike: entries have mean 0 and mean square 1 / n (Haar)', () => {
     gp.manualSeed(3);
     const draws = Array.from({ length: 400 }, () => numbers(init.orthogonal_(gp.zeros([3, 3]))));
