@@ -35,11 +35,7 @@ GP_INLINE VF loadn(const Unrounded<f16> *p, int n) {
   return (VF)_mm512_cvtph_ps(_mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 #else
-GP_INLINE VF loadn(const Unrounded<f16> *p, int n) {
-  VF v = {};
-  for (int i = 0; i < n; i++) v[i] = widen(p[i]);
-  return v;
-}
+GP_INLINE VF loadn(const Unrounded<f16> *p, int n) { return widened<VF>(p, n); }
 #endif
 
 }  // namespace

@@ -40,6 +40,13 @@ template <class T>
 GP_INLINE void store(T *p, typename Vec<T>::V v) {
   *reinterpret_cast<typename Vec<T>::U *>(p) = v;
 }
+// Lane by lane, where no instruction widens.
+template <class V, class T>
+GP_INLINE V widened(const T *p, int n) {
+  V v = {};
+  for (int i = 0; i < n; i++) v[i] = widen(p[i]);
+  return v;
+}
 
 #if defined(__AVX512F__)
 
@@ -105,11 +112,7 @@ GP_INLINE VF loadn(const bf16 *p, int n) { return (VF)_mm256_slli_epi32(_mm256_c
 #if defined(__F16C__)
 GP_INLINE VF loadn(const f16 *p, int n) { return (VF)_mm256_cvtph_ps(load_halves(p, n)); }
 #else
-GP_INLINE VF loadn(const f16 *p, int n) {
-  VF v = {};
-  for (int i = 0; i < n; i++) v[i] = widen(p[i]);
-  return v;
-}
+GP_INLINE VF loadn(const f16 *p, int n) { return widened<VF>(p, n); }
 #endif
 
 #else
@@ -143,16 +146,8 @@ GP_INLINE VD fma(VD a, VD b, VD c) { return (VD)vfmaq_f64((float64x2_t)c, (float
 GP_INLINE VF fma(VF a, VF b, VF c) { return a * b + c; }
 GP_INLINE VD fma(VD a, VD b, VD c) { return a * b + c; }
 #endif
-GP_INLINE VF loadn(const bf16 *p, int n) {
-  VF v = {};
-  for (int i = 0; i < n; i++) v[i] = widen(p[i]);
-  return v;
-}
-GP_INLINE VF loadn(const f16 *p, int n) {
-  VF v = {};
-  for (int i = 0; i < n; i++) v[i] = widen(p[i]);
-  return v;
-}
+GP_INLINE VF loadn(const bf16 *p, int n) { return widened<VF>(p, n); }
+GP_INLINE VF loadn(const f16 *p, int n) { return widened<VF>(p, n); }
 
 #endif
 

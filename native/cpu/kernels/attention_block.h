@@ -12,10 +12,6 @@ constexpr int kStrip = 8;                     // rows of a product's result that
 constexpr int kPanel = kLanes == 16 ? 2 : 1;  // its vectors
 constexpr int kShort = kLanes == 16 ? 4 : 2;  // rows of the strips that are left over
 
-GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-GP_FN int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // Strips of a result with so many rows, and panels of so many lanes.
 GP_FN int64_t strips_of(int64_t rows) { return (rows + kStrip - 1) / kStrip; }
 template <class V>

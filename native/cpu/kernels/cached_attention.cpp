@@ -8,8 +8,6 @@
 namespace gp::GP_ISA {
 namespace {
 
-int64_t rounded(int64_t n) { return (n + 15) / 16 * 16; }
-
 struct Problem {
   int64_t batch, heads, key_heads, t, capacity, e, ev;
 };
@@ -20,7 +18,7 @@ Problem problem_of(const gp_call *call) {
 }
 
 // Elements of a thread: the query, its weights, its result.
-int64_t scratch_of(const Problem &p) { return rounded(p.e) + rounded(p.capacity) + rounded(p.ev); }
+int64_t scratch_of(const Problem &p) { return round_up(p.e, 16) + round_up(p.capacity, 16) + round_up(p.ev, 16); }
 
 size_t workspace(const gp_call *call) {
   const size_t bytes = in(call, 0).dtype == GP_F64 ? sizeof(double) : sizeof(float);
@@ -48,7 +46,7 @@ void one_query(const Problem &p, const T *query, const T *k, const T *v, int64_t
   using V = Compute<T>;
   using W = WideOf<T>;
   constexpr int64_t N = V::lanes;
-  W *q = scratch, *w = q + rounded(p.e), *o = w + rounded(p.capacity);
+  W *q = scratch, *w = q + round_up(p.e, 16), *o = w + round_up(p.capacity, 16);
   const W factor = static_cast<W>(scale);
   each_vector<V>(p.e, [&](int64_t i, int64_t n) { put(q + i, get<V>(query + i, n), n); });
   for (int64_t j = 0; j < seen; j++) {

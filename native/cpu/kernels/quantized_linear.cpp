@@ -8,8 +8,10 @@
 // sums.
 #include "rows.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
 // gcc 12 warns about its own _mm512_undefined_*() once they are inlined here.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 namespace gp::GP_ISA {
 namespace {
@@ -20,9 +22,6 @@ constexpr int64_t kPanel = 16;   // rows of weights that are widened together
 constexpr int64_t kTileBytes = 48 * 1024;
 constexpr int64_t kSerial = 128 * 1024;    // multiply-adds
 constexpr int64_t kFetchBytes = 8 * 1024;  // of weights, ahead of those in use
-
-int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // kStep values.
 template <class V>
@@ -193,7 +192,7 @@ GP_FN void few_rows(const Problem<T> &p, int64_t j, const uint8_t *ahead) {
 template <int M, class T>
 void few_tile(const Problem<T> &p, int64_t j0, int64_t j1, int64_t next) {
   constexpr int R = kSums<typename Problem<T>::V> / M >= 4 ? 4 : kSums<typename Problem<T>::V> / M >= 2 ? 2 : 1;
-  const int64_t distance = p.k > 0 ? rounded(kFetchBytes, R * p.k) / p.k : 0;  // in rows of weights
+  const int64_t distance = p.k > 0 ? round_up(kFetchBytes, R * p.k) / p.k : 0;  // in rows of weights
   int64_t j = j0;
   for (; j + R <= j1; j += R) {
     int64_t ahead = j + distance;
@@ -278,10 +277,10 @@ Layout layout_of(const gp_call *call) {
   l.n = weight.shape[0];
   l.k = weight.shape[1];
   l.m = l.k > 0 ? numel(x) / l.k : numel(out(call, 0)) / (l.n > 0 ? l.n : 1);
-  l.x_row = rounded(l.k, kStep);
+  l.x_row = round_up(l.k, kStep);
   l.size = x.dtype == GP_F64 ? sizeof(double) : sizeof(float);
   l.copies = l.x_row != l.k || x.dtype == GP_F16 || x.dtype == GP_BF16;
-  l.x_bytes = l.copies ? static_cast<size_t>(rounded(l.m * l.x_row, kStep)) * l.size : 0;
+  l.x_bytes = l.copies ? static_cast<size_t>(round_up(l.m * l.x_row, kStep)) * l.size : 0;
   l.slot = l.m > kFewRows ? static_cast<size_t>(kPanel * l.x_row) * l.size : 0;
   return l;
 }
@@ -337,7 +336,7 @@ void product(const gp_call *call, const Layout &l) {
       many_rows(p, j, least(kPanel, l.n - j), panel);
     });
   }
-  const int64_t columns = rounded(kTileBytes / (l.k + 1) + 1, 4), threads = serial ? 1 : thread_count();
+  const int64_t columns = round_up(kTileBytes / (l.k + 1) + 1, 4), threads = serial ? 1 : thread_count();
   run(serial, (l.n + columns - 1) / columns, [&](int64_t tile, int) {
     const int64_t j0 = tile * columns, j1 = least(l.n, j0 + columns), next = (tile + threads) * columns;
     switch (l.m) {

@@ -12,6 +12,10 @@ namespace {
 
 constexpr int kParts = 2 * 16 / kLanes;  // vectors that make up the virtual lanes
 
+GP_FN int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+GP_FN int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+GP_FN int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
 template <class T>
 using WideOf = typename Wide<T>::type;
 
