@@ -15,10 +15,10 @@ struct Finish {
   A alpha;
   int32_t activation;
   bool accumulate, wide_c;
-  const T *bias, *residual;
+  const T *bias, *residual, *addend;
   T *pre;
   void *c;
-  int64_t bias_row, bias_col, residual_row, residual_col, pre_row, pre_col, c_row, c_col;
+  int64_t bias_row, bias_col, residual_row, residual_col, pre_row, pre_col, c_row, c_col, addend_row;
 };
 
 template <class T>

@@ -77,15 +77,15 @@ void pack_block(const Operands<P> &o, int64_t k, int64_t depth, int64_t d0, int6
   }
 }
 
-// Packs columns [k, k + depth) of the strips [s0, s1) of A. Where rows stand side by side it goes a few k at a time
-// through all strips, as above.
+// Packs columns [d0, d1) of the block [k, k + depth) of the strips [s0, s1) of A. Where rows stand side by side it goes
+// a few k at a time through all strips, as above.
 template <class P>
-void pack_rows(const Operands<P> &o, const Strips &block, int64_t s0, int64_t s1, int64_t k, int64_t depth,
-               typename P::Packed *to) {
+void pack_rows(const Operands<P> &o, const Strips &block, int64_t s0, int64_t s1, int64_t k, int64_t depth, int64_t d0,
+               int64_t d1, typename P::Packed *to) {
   constexpr int64_t kOperand = sizeof(typename P::Type);
   const bool along = o.a_row == 1;
-  const int64_t units = P::units(depth), step = along ? 32 : depth, first = block.begin(s0);
-  for (int64_t d = 0; d < depth; d += step) {
+  const int64_t units = P::units(depth), step = along ? 32 : d1 - d0, first = block.begin(s0);
+  for (int64_t d = d0; d < d1; d += step) {
     const typename P::Type *from = o.a + block.first * o.a_row + (k + d) * o.a_col;
     if (along) {
       Ahead next;
@@ -96,7 +96,7 @@ void pack_rows(const Operands<P> &o, const Strips &block, int64_t s0, int64_t s1
       const int64_t r = block.begin(s);
       const int rows = static_cast<int>(block.begin(s + 1) - r);
       P::pack(to + (r - first) * units + P::units(d) * rows, rows, from + r * o.a_row, o.a_row, o.a_col,
-              min64(step, depth - d), rows);
+              min64(step, d1 - d), rows);
     }
   }
 }
@@ -114,9 +114,9 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   const int64_t strips = t.strip1 - t.strip0, tile_rows = t.block.begin(t.strip1) - row0;
   constexpr int64_t kOperand = sizeof(typename P::Type), kB = sizeof(typename P::TypeB);
   const int64_t width = plan.group * NR;
+  const bool tall = P::kInPlace && t.block.count >= kTileRows;  // all strips are
   Ahead next_a, next_b, next_c, next_strip;
-  MicroJob<Sum, Packed> job;
-  memset(&job, 0, sizeof job);
+  MicroJob<Sum, Packed> job{};
   // A micro-kernel's prefetches, one per kFetchSteps steps; where there is nothing to fetch, something at hand.
   const void *fetches[P::kDepth / kFetchSteps + 1], **fetched = fetches;
   job.fetch = fetches;
@@ -127,6 +127,9 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     const bool pack_a = plan.pack_a || depth % kElements<Packed> != 0;
     const bool rows_of_a = !pack_a && o.a_col == 1;
     const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
+    // Who reads an operand first copies it for the others.
+    const bool copy_a = tall && pack_a && t.packed == nullptr && o.a_row == 1 && t.j1 - t.j0 > NR;
+    const bool copy_b = tall && plan.pack_b && t.packed_b == nullptr && o.b_col == 1 && strips > 1;
     job.k = units;
     const void **const fetches_end = fetches + units / kFetchSteps;
     for (const void **rest = fetches; rest < fetches_end; rest++) *rest = &job;
@@ -135,7 +138,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     if (t.packed_b != nullptr) {
       b = t.packed_b + plan.tile_cols * P::units(k - t.k0);
     } else if (plan.pack_b) {
-      pack_block<P>(o, k, depth, 0, depth, t.j0, t.j1, own_b);
+      if (!copy_b) pack_block<P>(o, k, depth, 0, depth, t.j0, t.j1, own_b);
       const int64_t next_k = closing ? t.k0 : k + depth, next_j = closing ? t.next_j0 : t.j0;
       const typename P::TypeB *next = o.b + next_k * o.b_row + next_j * o.b_col;
       const int64_t columns = min64(t.j1 - t.j0, t.cols - next_j);
@@ -145,7 +148,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
         next_b.aim(next, columns, depth * kB, o.b_col * kB, strips * col_tiles);
       }
     }
-    if (pack_a && t.packed == nullptr) pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, own_a);
+    if (pack_a && t.packed == nullptr && !copy_a)
+      pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, 0, depth, own_a);
     if (plan.large && t.packed == nullptr) {  // A's part of the next block
       const typename P::Type *next = closing ? o.a + t.next_i * o.a_row + t.k0 * o.a_col
                                              : o.a + (t.block.first + row0) * o.a_row + (k + depth) * o.a_col;
@@ -205,6 +209,22 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
             job.b = o.b + k * o.b_row + j;
             job.b_row = o.b_row;
           }
+          int how = reading;
+          if constexpr (P::kInPlace) {
+            if (copy_a && j <= t.j0 + NR) {  // the first panel copies, the second turns to the copy
+              const bool first = j == t.j0;
+              job.copy_a = own_a + (r - row0) * units;
+              job.a = first ? o.a + i + k * o.a_col : job.copy_a;
+              job.a_step = first ? o.a_col : rows;
+              if (first) how |= kCopyA;
+            }
+            if (copy_b && s == t.strip0) {
+              job.copy_b = own_b + (j - t.j0) * units;
+              job.b = o.b + k * o.b_row + j;
+              job.b_row = o.b_row;
+              how = (how & ~kPackedB) | kCopyB;
+            }
+          }
           // Where this chunk's chain lives between blocks of K.
           Sum *total = t.totals == nullptr ? nullptr : t.totals + (r - row0) * t.totals_row + (j - t.j0);
           Sum *sums;
@@ -218,11 +238,19 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
             sums_row = plan.tile_cols;
           }
           const bool finishes = closing && t.last && !plan.plain;
-          const bool to_corner = closing && !plan.turned && (fold || (t.last && !plan.plain));
+          const bool to_corner = closing && !plan.turned && !plan.adds && (fold || (t.last && !plan.plain));
           job.cin = opening ? nullptr : sums;
           job.cin_row = sums_row;
           job.cout = to_corner ? corner : sums;
           job.cout_row = to_corner ? NR : sums_row;
+          if constexpr (P::kInPlace) {
+            if (plan.adds && closing) {
+              job.cout = static_cast<Sum *>(o.finish.c) + i * o.finish.c_row + j;
+              job.cout_row = o.finish.c_row;
+              job.plus = o.finish.addend + i * o.finish.addend_row + j;
+              job.plus_row = o.finish.addend_row;
+            }
+          }
           if (finishes && !plan.turned) {  // the tile's place in C, which is written next
             const int64_t size = o.finish.wide_c ? sizeof(Sum) : kOperand;
             job.touch = static_cast<const char *>(o.finish.c) + (i * o.finish.c_row + j * o.finish.c_col) * size;
@@ -248,7 +276,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
             for (const void **rest = fetch; rest < fetched; rest++) *rest = &job;  // what the last call left
             fetched = fetch;
           }
-          P::kernel(reading, vectors, rows)(&job);
+          P::kernel(how, vectors, rows)(&job);
           if (!to_corner) continue;
           if (fold) {
             add_tile(corner, NR, total, t.totals_row, rows, cols, finishes ? corner : total,
@@ -313,30 +341,44 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
   run(serial, plan.batches * per_batch, body);
 }
 
+// Parts of a block of an operand, each cut along its depth too where there are few: one thread would pack them alone.
+struct Slices {
+  static constexpr int64_t kTasks = 16, kLeastDepth = 32;
+  int64_t parts, slices, depth;
+  Slices(int64_t parts_, int64_t blocks, int64_t whole) : parts(parts_), slices(1), depth(whole) {
+    if (parts == 0) return;
+    slices = max64(1, min64(kTasks / (parts * blocks), whole / kLeastDepth));
+    depth = round_up(ceil_div(whole, slices), 16);
+  }
+  int64_t tasks() const { return parts * slices; }
+  int64_t part(int64_t task) const { return task % parts; }
+  int64_t begin(int64_t task) const { return task / parts * depth; }
+};
+
 // Packs what the tiles share for one chunk, for each block of K all strips one after the other: rows `block` of A, all
 // of B.
 template <class P>
 void pack_shared(const Plan &plan, const Operands<P> &o, const Strips &block, int64_t n, int64_t k0, int64_t k1,
                  typename P::Packed *a, typename P::Packed *b, bool serial) {
-  constexpr int64_t kColumns = 4 * Vec<typename P::Sum>::N * kTileVectors, kTasks = 16, kLeastDepth = 32;
-  const int64_t per_task = o.a_row == 1 ? 8 : 4;
-  const int64_t groups_a = plan.shared_a > 0 ? ceil_div(block.strips, per_task) : 0;
-  const int64_t columns_b = plan.share_b ? ceil_div(n, kColumns) : 0, blocks = ceil_div(k1 - k0, plan.depth);
-  // A narrow B is cut along its depth too, or one thread would pack it alone.
-  const int64_t slices = max64(1, min64(kTasks / max64(1, columns_b * blocks), plan.depth / kLeastDepth));
-  const int64_t slice = round_up(ceil_div(plan.depth, slices), 16);
-  const int64_t groups = groups_a + columns_b * slices;
+  constexpr int64_t kColumns = 4 * Vec<typename P::Sum>::N * kTileVectors;
+  const int64_t blocks = ceil_div(k1 - k0, plan.depth), per_task = o.a_row == 1 ? 8 : 4;
+  const Slices slices_a(plan.shared_a > 0 ? ceil_div(block.strips, per_task) : 0, blocks, plan.depth);
+  const Slices slices_b(plan.share_b ? ceil_div(n, kColumns) : 0, blocks, plan.depth);
+  const int64_t groups = slices_a.tasks() + slices_b.tasks();
   if (groups == 0) return;
   auto body = [&](int64_t task, int) {
     const int64_t k = k0 + task / groups * plan.depth, depth = min64(plan.depth, k1 - k), units = P::units(depth);
     const int64_t group = task % groups;
-    if (group >= groups_a) {
-      const int64_t j = (group - groups_a) % columns_b * kColumns, d = (group - groups_a) / columns_b * slice;
-      return pack_block<P>(o, k, depth, d, min64(depth, d + slice), j, min64(n, j + kColumns),
+    if (group >= slices_a.tasks()) {
+      const int64_t j = slices_b.part(group - slices_a.tasks()) * kColumns,
+                    d = slices_b.begin(group - slices_a.tasks());
+      return pack_block<P>(o, k, depth, d, min64(depth, d + slices_b.depth), j, min64(n, j + kColumns),
                            b + plan.tile_cols * P::units(k - k0) + j * units);
     }
-    const int64_t s0 = group * per_task, s1 = min64(block.strips, s0 + per_task);
-    pack_rows<P>(o, block, s0, s1, k, depth, a + block.count * P::units(k - k0) + block.begin(s0) * units);
+    const int64_t s0 = slices_a.part(group) * per_task, s1 = min64(block.strips, s0 + per_task);
+    const int64_t d = slices_a.begin(group);
+    pack_rows<P>(o, block, s0, s1, k, depth, d, min64(depth, d + slices_a.depth),
+                 a + block.count * P::units(k - k0) + block.begin(s0) * units);
   };
   run(serial, blocks * groups, body);
 }
@@ -349,7 +391,6 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
   Packed *const packed_b = reinterpret_cast<Packed *>(workspace + plan.shared_a);
   Sum *const totals = reinterpret_cast<Sum *>(workspace + plan.shared_a + plan.shared_b);
   char *const scratch = workspace + plan.shared_a + plan.shared_b + plan.totals;
-  const int threads = serial ? 1 : thread_count();
   for (int64_t row = 0; row < g.m; row += plan.block_rows) {
     const Strips block = strips(row, min64(plan.block_rows, g.m - row));
     const int64_t strips_per_tile = ceil_div(block.strips, plan.row_tiles);
@@ -365,7 +406,7 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
         t.j0 = tile / plan.row_tiles * plan.tile_cols;
         t.j1 = min64(g.n, t.j0 + plan.tile_cols);
         t.cols = g.n;
-        const int64_t next = tile + threads, next_strip = next % plan.row_tiles * strips_per_tile;
+        const int64_t next = tile + 1, next_strip = next % plan.row_tiles * strips_per_tile;
         t.next_j0 = next / plan.row_tiles * plan.tile_cols;
         t.next_i = block.first + block.begin(min64(block.strips, next_strip));
         t.k0 = k0;

@@ -22,6 +22,10 @@ struct MicroJob {
   int last;                  // lanes of the last vector that exist: no load or store goes beyond
   const void *touch;  // what will be written soon after, in bytes: both ends of `rows` runs, prefetched for writing
   int64_t touch_row, touch_last;
+  const T *plus =
+      nullptr;  // added to the sums as they leave, rows plus_row apart; null: nothing. Kernels of bf16 pairs cannot.
+  int64_t plus_row = 0;
+  Packed *copy_a = nullptr, *copy_b = nullptr;  // where kernels that copy leave the operands packed
 };
 
 template <class T, class Packed>
@@ -40,12 +44,16 @@ constexpr bool kMasksAreFree = false;  // an accumulator would be spilt for one
 constexpr int kTileVectors = 2;
 constexpr int kFetchSteps = 4;  // also the unrolling
 
-// How a micro-kernel reads its operands; of A and B one word each.
-enum Reading { kColumnsOfA = 0, kRowsOfA = 1, kStridedB = 0, kPackedB = 2 };
+// How a micro-kernel reads its operands; of A and B one word each. What it reads in place (columns of A, strided B) it
+// may copy on the way, packed, for the kernels after it: a pass of its own over the operand would wait for memory, here
+// the multiply-adds hide it. Copied are strips of kTallRows and more, and with columns of A whole panels of B.
+enum Reading { kColumnsOfA = 0, kRowsOfA = 1, kStridedB = 0, kPackedB = 2, kCopyB = 4, kCopyA = 8 };
+constexpr int kReadings = (kCopyA | kCopyB) + 1;
+constexpr int kTallRows = kTileRows / 2;
 
 // [Reading][vectors][rows]
-extern const MicroFn<float, float> kMicroF32[4][3][kTileRows + 1];
-extern const MicroFn<double, double> kMicroF64[4][3][kTileRows + 1];
+extern const MicroFn<float, float> kMicroF32[kReadings][3][kTileRows + 1];
+extern const MicroFn<double, double> kMicroF64[kReadings][3][kTileRows + 1];
 #if defined(__AVX512F__)
 bool has_avx512_bf16();
 // a and b hold pairs of bf16 along k; k counts pairs; b is packed. Rows of A are bf16 where they stand, and a_step
@@ -72,9 +80,12 @@ GP_INLINE void chains(const MicroJob<T, T> *job) {
   using V = typename Vec<T>::V;
   constexpr int N = Vec<T>::N;
   constexpr bool kRows = (R & kRowsOfA) != 0, kPacked = (R & kPackedB) != 0;
+  constexpr bool kCopiesA = (R & kCopyA) != 0, kCopiesB = (R & kCopyB) != 0;
+  constexpr int kLine = 64 / sizeof(T), kFar = 32;  // steps that a copied operand is asked for ahead
   constexpr int kBases = kRows ? (MR + 2) / 3 : 1;
   V acc[MR][NV];
   const T *b = job->b;
+  T *copy_a = job->copy_a, *copy_b = job->copy_b;
   const int64_t a_step = job->a_step * static_cast<int64_t>(sizeof(T)), b_row = kPacked ? NV * N : job->b_row;
   // Rows of A are reached as base, base + step and base + 2 * step. The compiler would rather keep an address per row
   // and unrolled step, and spill them: the empty assembly hides where the bases come from.
@@ -108,7 +119,19 @@ GP_INLINE void chains(const MicroJob<T, T> *job) {
   auto step = [&](int ahead) __attribute__((always_inline)) {
     V bv[NV];
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; j++) bv[j] = !Whole && !kPacked && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
+    for (int j = 0; j < NV; j++) {
+      bv[j] = !Whole && !kPacked && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
+      if (kCopiesB) {
+        store(copy_b + j * N, bv[j]);
+        if (j * N % kLine == 0) __builtin_prefetch(b + kFar * b_row + j * N);
+      }
+    }
+    if (kCopiesB) copy_b += NV * N;
+    if (kCopiesA) {
+      memcpy(copy_a, base[0], MR * sizeof(T));
+      copy_a += MR;
+      __builtin_prefetch(base[0] + kFar * a_step + (MR - 1) * sizeof(T));  // the strip before has fetched the rest
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
       const char *p = kRows ? base[i / 3] + i % 3 * a_step : base[0] + i * static_cast<int>(sizeof(T));
@@ -143,6 +166,18 @@ GP_INLINE void chains(const MicroJob<T, T> *job) {
     step(0);
     advance(1);
   }
+  if (job->plus != nullptr) {
+    const T *plus = job->plus;
+    const int64_t plus_row = job->plus_row;
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; i++) {
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; j++) {
+        const T *p = plus + i * plus_row + j * N;
+        acc[i][j] += !Whole && j == NV - 1 ? loadn(p, last) : load(p);
+      }
+    }
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4
@@ -173,10 +208,17 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
         f<6, __VA_ARGS__>, f<7, __VA_ARGS__>, f<8, __VA_ARGS__>, f<9, __VA_ARGS__>, f<10, __VA_ARGS__>,     \
         f<11, __VA_ARGS__>, f<12, __VA_ARGS__>                                                              \
   }
+#define GP_MICRO_TALL(f, ...)                                                                                      \
+  {                                                                                                                \
+    nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, f<6, __VA_ARGS__>, f<7, __VA_ARGS__>, f<8, __VA_ARGS__>, \
+        f<9, __VA_ARGS__>, f<10, __VA_ARGS__>, f<11, __VA_ARGS__>, f<12, __VA_ARGS__>                              \
+  }
 #else
 #define GP_MICRO_ROWS(f, ...)                                                                               \
   {                                                                                                         \
     nullptr, f<1, __VA_ARGS__>, f<2, __VA_ARGS__>, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>, \
         f<6, __VA_ARGS__>                                                                                   \
   }
+#define GP_MICRO_TALL(f, ...) \
+  { nullptr, nullptr, nullptr, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>, f<6, __VA_ARGS__> }
 #endif

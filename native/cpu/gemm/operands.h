@@ -54,6 +54,9 @@ Operands<P> operands(const GemmArgs &g, int64_t batch) {
   f.pre_col = g.pre.col;
   f.c_row = g.c.row;
   f.c_col = g.c.col;
+  // Where the plan adds, it is one of these.
+  f.addend = f.bias != nullptr ? f.bias : f.residual != nullptr ? f.residual : static_cast<const T *>(f.c);
+  f.addend_row = f.bias != nullptr ? f.bias_row : f.residual != nullptr ? f.residual_row : f.c_row;
   return o;
 }
 

@@ -95,6 +95,7 @@ struct Plan {
   bool large;
   bool turned;  // a and b have changed places: the tiles are Cᵀ's, and are transposed on their way out
   bool plain;   // finished sums go to C as they are: partial sums may live there
+  bool adds;    // the same with one addend, a row or a matrix: the micro-kernel adds it
   bool pack_a, pack_b, share_b;
   bool stream_b;  // shared B is too large for L2: each group is fetched while the one before it is used
   bool fetch_a;   // packed A is too large for L2: each strip is fetched while the one before it is used
@@ -173,6 +174,15 @@ GP_INLINE int64_t strips_per_tile(int64_t strips, int threads) {
   return longest(3) < longest(4) ? 3 : 4;
 }
 
+// Of bias, residual and C's old elements one, its columns side by side.
+template <class P>
+GP_INLINE bool adds(const GemmArgs &g) {
+  const bool bias = g.bias.data != nullptr, residual = g.residual.data != nullptr;
+  const int64_t col = bias ? g.bias.col : residual ? g.residual.col : g.c.col;
+  return P::kInPlace && bias + residual + g.accumulate == 1 && col == 1 && g.c.col == 1 && g.k <= kChunk &&
+         g.alpha == 1.0 && g.activation == kNoActivation && g.pre.data == nullptr;
+}
+
 // g: as the caller gave it, or turned.
 template <class P>
 Plan make_plan(const GemmArgs &g, bool turned, int threads) {
@@ -187,6 +197,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   p.plain = !turned && g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
             g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
             sizeof(typename P::Type) == sizeof(Sum);
+  p.adds = adds<P>(g) && !turned;
   const bool standing = !turned && stands<P>(g);
   const bool shallow = turned || standing || (!P::kInPlace && few_rows(g));
   p.depth = block_depth<P>(g.k, shallow ? P::kDepth / 2 : P::kDepth);
@@ -203,7 +214,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     p.tile_rows = round_up(ceil_div(p.block_rows, ceil_div(p.block_rows, 512)), kTileRows);
     const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
-    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 5 * kTileRows + 4);  // few rows: B is not read often enough
+    p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 2 * kTileRows);  // few rows: B is not read often enough
     const size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
     p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) && bytes_b <= kSharedB);
     p.stream_b =

@@ -63,10 +63,9 @@ struct ThinOf {
 #endif
 
 // sums[row * kThinColumns + column] of columns j0 … j1; unit u of A's row m stands at a[m * a_row + u * a_unit].
-// `next`: the column that this thread will probably begin with afterwards.
 template <int M, class P>
 void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int64_t a_row, int64_t a_unit,
-               const typename P::TypeB *b, int64_t j0, int64_t j1, int64_t next, typename P::Sum *sums) {
+               const typename P::TypeB *b, int64_t j0, int64_t j1, typename P::Sum *sums) {
   using Unit = typename ThinOf<P>::Unit;
   using V = typename Vec<typename P::Sum>::V;
   constexpr int N = Vec<typename P::Sum>::N;
@@ -78,7 +77,7 @@ void thin_sums(const GemmArgs &g, const typename ThinOf<P>::Unit::Packed *a, int
     for (int m = 0; m < M; m++) acc[m] = V{};
     // The rows of B after these, one after the other as memory gives them fastest: sixteen short streams at once are
     // more than the processor follows by itself.
-    const int64_t then = j + N < j1 ? j + N : next;
+    const int64_t then = j + N;
     Ahead rows_of_b;
     if (then < g.n) {
       constexpr int64_t size = sizeof(typename P::TypeB);
@@ -118,7 +117,6 @@ void thin_product(const GemmArgs &g, const Finish<typename P::Type, typename P::
   using Packed = typename ThinOf<P>::Unit::Packed;
   const auto *a = static_cast<const typename P::Type *>(g.a.data);
   const auto *b = static_cast<const typename P::TypeB *>(g.b.data);
-  const int64_t threads = g.m * g.n * g.k >= kSerialMacs ? thread_count() : 1;
   auto tile = [&](int64_t index, int) {
     alignas(64) typename P::Sum sums[kThinRows * kThinColumns];
     alignas(64) Packed packed[P::kInPlace ? 1 : kThinRows * kChunk];
@@ -132,24 +130,23 @@ void thin_product(const GemmArgs &g, const Finish<typename P::Type, typename P::
       P::pack(packed, static_cast<int>(g.m), a, g.a.row, g.a.col, g.k, static_cast<int>(g.m));
     }
     const int64_t j0 = index * kThinColumns, j1 = min64(g.n, j0 + kThinColumns);
-    const int64_t next = (index + threads) * kThinColumns;
     switch (g.m) {
       case 1:
-        thin_sums<1, P>(g, x, row, unit, b, j0, j1, next, sums);
+        thin_sums<1, P>(g, x, row, unit, b, j0, j1, sums);
         break;
       case 2:
-        thin_sums<2, P>(g, x, row, unit, b, j0, j1, next, sums);
+        thin_sums<2, P>(g, x, row, unit, b, j0, j1, sums);
         break;
       case 3:
-        thin_sums<3, P>(g, x, row, unit, b, j0, j1, next, sums);
+        thin_sums<3, P>(g, x, row, unit, b, j0, j1, sums);
         break;
       default:
-        thin_sums<4, P>(g, x, row, unit, b, j0, j1, next, sums);
+        thin_sums<4, P>(g, x, row, unit, b, j0, j1, sums);
     }
     finish_tile(finish, sums, kThinColumns, static_cast<int>(g.m), static_cast<int>(j1 - j0), 0, j0);
   };
   const int64_t count = ceil_div(g.n, kThinColumns);
-  if (threads > 1) return tiles(count, tile);
+  if (g.m * g.n * g.k >= kSerialMacs) return tiles(count, tile);
   for (int64_t i = 0; i < count; i++) tile(i, 0);
 }
 

@@ -228,8 +228,7 @@ struct WinogradSums {
 GP_INLINE void add_products(const float *image, int64_t image_row, const float *dy, int64_t dy_row, int64_t tiles,
                             int64_t c0, int64_t c1, int64_t filters, float *sums, int64_t sums_row, bool opens) {
   constexpr int64_t N = Vec<float>::N, NR = N * kTileVectors;
-  MicroJob<float, float> job;
-  memset(&job, 0, sizeof job);
+  MicroJob<float, float> job{};
   const void *fetch[kSumDepth / kFetchSteps];
   for (const void *&line : fetch) line = &job;
   job.fetch = fetch;
