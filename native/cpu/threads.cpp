@@ -1,6 +1,8 @@
-// One ticket word holds (generation, tiles left). A thread claims a tile by decrementing it with compare-and-swap, so
-// a worker that wakes late, in whatever generation, either claims a live tile or nothing: the join waits for tiles,
-// never for threads, and a descheduled worker delays nobody unless it holds a tile.
+// Tiles are cut into a range for each thread. A range's word holds (generation, tiles left); a thread claims a tile by
+// decrementing it with compare-and-swap, first its own, then those of others. So a worker that wakes late, in whatever
+// generation, either claims a live tile or nothing: the join waits for tiles, never for threads, and a descheduled
+// worker delays nobody unless it holds a tile. And the same part of every region falls to the same thread, which often
+// finds what the region before left in its own cache.
 #include "threads.h"
 
 #include <atomic>
@@ -50,21 +52,33 @@ class Doorbell {
   std::atomic<uint32_t> word{0};
   std::atomic<int32_t> sleepers{0};
 
-  void sleep(uint32_t seen) {
+  // `ready`: what it would be woken for has come already.
+  template <class F>
+  void sleep(uint32_t seen, const F &ready) {
     sleepers.fetch_add(1, std::memory_order_seq_cst);
 #ifdef __linux__
-    if (word.load(std::memory_order_seq_cst) == seen)
+    if (!ready() && word.load(std::memory_order_seq_cst) == seen)
       syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
 #else
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return word.load(std::memory_order_seq_cst) != seen; });
+    changed_.wait(lock, [&] { return ready() || word.load(std::memory_order_seq_cst) != seen; });
 #endif
     sleepers.fetch_sub(1, std::memory_order_relaxed);
   }
 
+  // The word changes for everybody who spins on it.
   void ring(int count) {
     word.fetch_add(1, std::memory_order_seq_cst);
-    if (sleepers.load(std::memory_order_seq_cst) == 0) return;
+    if (sleepers.load(std::memory_order_seq_cst) != 0) wake(count);
+  }
+
+  // For those alone who sleep and whose `ready` is true by now.
+  void ring_sleepers(int count) {
+    if (sleepers.load(std::memory_order_seq_cst) != 0) ring(count);
+  }
+
+ private:
+  void wake(int count) {
 #ifdef __linux__
     syscall(SYS_futex, reinterpret_cast<uint32_t *>(&word), FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
 #else
@@ -75,7 +89,6 @@ class Doorbell {
   }
 
 #ifndef __linux__
- private:
   std::mutex mutex_;
   std::condition_variable changed_;
 #endif
@@ -102,21 +115,29 @@ inline int current_cpu() { return -1; }
 void leave_cpu(int) {}
 #endif
 
+// A thread's claims of a region: those that begin at slot * claims / ranges.
+struct alignas(128) Range {
+  std::atomic<uint64_t> left{0};  // generation << 32 | claims left
+};
+
 struct Pool {
-  // Written under `serial` while no tile is left, read by a thread only after it claimed a tile.
-  Body body = nullptr;
+  // The region. Written under `serial` while no claim is left; but for the atomics read by a thread only after it
+  // claimed. With the doorbell in one line: a worker that sees the bell has the region too.
+  alignas(128) Body body = nullptr;
   void *arg = nullptr;
   int64_t tiles = 0;  // of the caller
   int64_t per = 1;    // the caller's tiles per claim: 1 unless they do not fit 31 bits
   uint32_t claims = 0;
+  std::atomic<int> ranges{0};
+  std::atomic<int> caller_cpu{-1};  // where the region was started
+  Doorbell work;
 
-  alignas(128) std::atomic<uint64_t> ticket{0};  // generation << 32 | claims left
-  alignas(128) std::atomic<uint32_t> done{0};    // claims finished in this generation
-  std::atomic<int> caller_cpu{-1};               // where the region was started
-  alignas(128) Doorbell work;
+  alignas(128) std::atomic<uint32_t> done{0};  // claims finished in this generation
   alignas(128) Doorbell joined;
   std::atomic<int32_t> hot{0};
   std::atomic<bool> stop{false};
+  uint64_t generation = 0;  // under `serial`
+  Range range[kMaxThreads];
 
   std::mutex serial;  // one region at a time; also guards everything below
   std::vector<std::thread> workers;
@@ -148,23 +169,35 @@ int default_threads() {
   return n < kMaxThreads ? n : kMaxThreads;
 }
 
-// Claims and runs tiles until none is left.
-void work_off(Pool &p, int slot) {
-  uint64_t t = p.ticket.load(std::memory_order_acquire);
+// Claims and runs the tiles of one range until none is left. Returns how many claims.
+uint32_t work_off(Pool &p, int from, int slot) {
+  std::atomic<uint64_t> &range = p.range[from].left;
+  uint32_t finished = 0;
+  uint64_t t = range.load(std::memory_order_acquire);
   for (;;) {
-    uint32_t left = static_cast<uint32_t>(t);
-    if (left == 0) return;
-    if (!p.ticket.compare_exchange_weak(t, t - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-    int64_t begin = static_cast<int64_t>(p.claims - left) * p.per;
-    int64_t end = begin + p.per < p.tiles ? begin + p.per : p.tiles;
-    Body body = p.body;
+    const uint32_t left = static_cast<uint32_t>(t);
+    if (left == 0) return finished;
+    if (!range.compare_exchange_weak(t, t - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    const int64_t ranges = p.ranges.load(std::memory_order_relaxed), claims = p.claims;
+    const int64_t begin = ((from + 1) * claims / ranges - left) * p.per;
+    const int64_t end = begin + p.per < p.tiles ? begin + p.per : p.tiles;
+    const Body body = p.body;
     void *arg = p.arg;
-    uint32_t claims = p.claims;
     for (int64_t i = begin; i < end; i++) body(arg, i, slot);
-    // After the last tile is counted, the caller may start another region: touch only the pool itself from here on.
-    if (p.done.fetch_add(1, std::memory_order_acq_rel) + 1 == claims) p.joined.ring(1);
-    t = p.ticket.load(std::memory_order_acquire);
+    finished++;
+    t--;  // probably: nobody else claims here before the end
   }
+}
+
+// The same with all ranges, a thread's own first. True if it finished the region's last claim.
+bool work_off(Pool &p, int slot) {
+  const int ranges =
+      p.ranges.load(std::memory_order_relaxed);  // perhaps of a region before or after: only where to look
+  uint32_t finished = 0;
+  for (int i = 0; i < ranges; i++) finished += work_off(p, (slot + i) % ranges, slot);
+  if (finished == 0) return false;
+  const uint32_t claims = p.claims;  // the region stands until these are counted
+  return p.done.fetch_add(finished, std::memory_order_seq_cst) + finished == claims;
 }
 
 void worker(Pool &p, int slot) {
@@ -180,7 +213,7 @@ void worker(Pool &p, int slot) {
         left = t;
       }
     }
-    work_off(p, slot);
+    if (work_off(p, slot)) p.joined.ring_sleepers(1);
     int64_t start = 0;
     for (int n = 1; p.work.word.load(std::memory_order_acquire) == seen; n++) {
       pause();
@@ -189,7 +222,7 @@ void worker(Pool &p, int slot) {
       if (start == 0) start = t;
       int64_t limit = p.hot.load(std::memory_order_relaxed) > 0 ? kHotSpin : kColdSpin;
       if (t - start > limit) {
-        p.work.sleep(seen);
+        p.work.sleep(seen, [] { return false; });
         break;
       }
     }
@@ -220,15 +253,16 @@ void fit_workers(Pool &p) {
 }
 
 void join(Pool &p) {
+  const auto ready = [&p] { return p.done.load(std::memory_order_seq_cst) == p.claims; };
   int64_t start = 0;
   for (int n = 1;; n++) {
     uint32_t seen = p.joined.word.load(std::memory_order_seq_cst);
-    if (p.done.load(std::memory_order_acquire) == p.claims) return;
+    if (ready()) return;
     pause();
     if (n % 64 != 0) continue;
     int64_t t = now();
     if (start == 0) start = t;
-    if (t - start > kJoinSpin) p.joined.sleep(seen);
+    if (t - start > kJoinSpin) p.joined.sleep(seen, ready);
   }
 }
 
@@ -271,9 +305,14 @@ void parallel_tiles(int64_t tiles, void (*body)(void *arg, int64_t tile, int slo
     p.claims = static_cast<uint32_t>((tiles + p.per - 1) / p.per);
     p.done.store(0, std::memory_order_relaxed);
     p.caller_cpu.store(current_cpu(), std::memory_order_relaxed);
-    uint64_t generation = (p.ticket.load(std::memory_order_relaxed) >> 32) + 1;
-    p.ticket.store(generation << 32 | p.claims, std::memory_order_release);
-    int helpers = static_cast<int>(p.workers.size());
+    const int helpers = static_cast<int>(p.workers.size());
+    const int ranges = static_cast<int64_t>(p.claims) < helpers + 1 ? static_cast<int>(p.claims) : helpers + 1;
+    p.ranges.store(ranges, std::memory_order_relaxed);
+    p.generation++;
+    for (int64_t r = 0; r < ranges; r++) {
+      const int64_t claims = (r + 1) * p.claims / ranges - r * p.claims / ranges;
+      p.range[r].left.store(p.generation << 32 | static_cast<uint64_t>(claims), std::memory_order_release);
+    }
     p.work.ring(static_cast<int64_t>(p.claims) - 1 < helpers ? static_cast<int>(p.claims) - 1 : helpers);
     work_off(p, 0);
     join(p);

@@ -110,6 +110,34 @@ void sleeping_tiles() {  // a tile that sleeps: the others are not lost, the joi
   expect(done == 6, "the join waits for tiles that sleep");
 }
 
+void stealing() {  // a tile that waits for all others, those of its own thread's range too
+  for (int threads : {2, 3, 7}) {
+    gp::set_thread_count(threads);
+    for (int waiting : {0, 20, 39}) {
+      struct Arg {
+        std::atomic<int> others{0};
+        int waiting;
+        bool all = false;
+      } arg;
+      arg.waiting = waiting;
+      gp::parallel_tiles(
+          40,
+          [](void *a, int64_t tile, int) {
+            auto *x = static_cast<Arg *>(a);
+            if (tile != x->waiting) {
+              x->others++;
+              return;
+            }
+            const auto start = Clock::now();
+            while (x->others < 39 && microseconds(start) < 5e6) std::this_thread::yield();
+            x->all = x->others == 39;
+          },
+          &arg);
+      expect(arg.all, "%d threads: the others do all tiles beside tile %d", threads, waiting);
+    }
+  }
+}
+
 void cost(const char *what, int busy) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> neighbours;
@@ -146,6 +174,7 @@ int main() {
   host_threads();
   nested();
   sleeping_tiles();
+  stealing();
   restart();
   cost("alone", 0);
   cost("two busy neighbours per two threads", 4);

@@ -139,9 +139,9 @@ int32_t attention(gp_context *, const gp_kernel *, const gp_call *call) {
   GP_FLOATS(in(call, 0).dtype, T, {
     const int64_t work = least(p.t, kBlock) * p.s * (p.e + p.ev);
     const int64_t count = p.batch * p.heads * blocks;
-    with_scratch<WideOf<T>>(count, work, call, forward_scratch(p), [&](int64_t i, int64_t next, WideOf<T> *scratch) {
-      const Place after(p, next);
-      forward_tile<T>(call, p, mask, Place(p, i), next < count ? &after : nullptr, scratch);
+    with_scratch<WideOf<T>>(count, work, call, forward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
+      const Place after(p, i + 1);
+      forward_tile<T>(call, p, mask, Place(p, i), i + 1 < count ? &after : nullptr, scratch);
     });
   });
   return GP_OK;
@@ -345,8 +345,8 @@ int32_t attention_backward(gp_context *, const gp_kernel *, const gp_call *call)
   GP_FLOATS(in(call, kDy).dtype, T, {
     const int64_t work = 2 * p.group * p.t * p.s * (p.e + p.ev);
     const int64_t count = p.batch * p.key_heads;
-    with_scratch<WideOf<T>>(count, work, call, backward_scratch(p), [&](int64_t i, int64_t next, WideOf<T> *scratch) {
-      Backward<T>(call, p, i, next < count ? next : i, scratch).run();
+    with_scratch<WideOf<T>>(count, work, call, backward_scratch(p), [&](int64_t i, WideOf<T> *scratch) {
+      Backward<T>(call, p, i, i + 1 < count ? i + 1 : i, scratch).run();
     });
   });
   return GP_OK;

@@ -139,22 +139,20 @@ void draw_block(const Problem &p, const Scores<V> &x, int64_t b, int64_t h, W *r
   pack_transposed(Matrix<const W>{rows, kBlock, 1}, x.rows, x.cols, keep, p.lq);
 }
 
-// Runs body(head, head that this thread will probably run next, scratch of this thread) for each of `count` heads (or
-// blocks of one) of `work` multiply-adds; small ones share a tile. `count` stands for no next one. With less scratch
-// than the present threads need, one thread does it all.
+// Runs body(head, scratch of this thread) for each of `count` heads (or blocks of one) of `work` multiply-adds; small
+// ones share a tile. With less scratch than the present threads need, one thread does it all.
 template <class W, class F>
 void with_scratch(int64_t count, int64_t work, const gp_call *call, size_t per_slot, const F &body) {
   W *base = static_cast<W *>(call->workspace);
   const bool enough = call->workspace_size >= per_slot * static_cast<size_t>(thread_count()) * sizeof(W);
   if (!enough) {
-    for (int64_t i = 0; i < count; i++) body(i, i + 1, base);
+    for (int64_t i = 0; i < count; i++) body(i, base);
     return;
   }
-  const int64_t grain = work < 16384 ? 16384 / (work + 1) + 1 : 1, others = grain * (thread_count() - 1);
+  const int64_t grain = work < 16384 ? 16384 / (work + 1) + 1 : 1;
   auto run = [&](int64_t tile, int slot) {
     const int64_t end = least(count, (tile + 1) * grain);
-    for (int64_t i = tile * grain; i < end; i++)
-      body(i, least(count, i + 1 < end ? i + 1 : end + others), base + static_cast<size_t>(slot) * per_slot);
+    for (int64_t i = tile * grain; i < end; i++) body(i, base + static_cast<size_t>(slot) * per_slot);
   };
   tiles((count + grain - 1) / grain, run);
 }

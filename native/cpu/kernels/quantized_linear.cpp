@@ -188,16 +188,15 @@ GP_FN void few_rows(const Problem<T> &p, int64_t j, const uint8_t *ahead) {
     for (int r = 0; r < R; r++) p.finish(m, j + r, total(sum[m][r]));
 }
 
-// Columns j0 … j1 of few rows; `next`: where this thread will probably go on.
+// Columns j0 … j1 of few rows.
 template <int M, class T>
-void few_tile(const Problem<T> &p, int64_t j0, int64_t j1, int64_t next) {
+void few_tile(const Problem<T> &p, int64_t j0, int64_t j1) {
   constexpr int R = kSums<typename Problem<T>::V> / M >= 4 ? 4 : kSums<typename Problem<T>::V> / M >= 2 ? 2 : 1;
   const int64_t distance = p.k > 0 ? round_up(kFetchBytes, R * p.k) / p.k : 0;  // in rows of weights
   int64_t j = j0;
   for (; j + R <= j1; j += R) {
-    int64_t ahead = j + distance;
-    if (ahead >= j1) ahead = next + (ahead - j1);
-    few_rows<M, R>(p, j, p.weight + least(ahead, p.n) * p.k);  // a prefetch behind the end never faults
+    const int64_t ahead = least(j + distance, p.n);
+    few_rows<M, R>(p, j, p.weight + ahead * p.k);  // a prefetch behind the end never faults
   }
   for (; j < j1; j++) few_rows<M, 1>(p, j, p.weight + j * p.k);
 }
@@ -336,18 +335,18 @@ void product(const gp_call *call, const Layout &l) {
       many_rows(p, j, least(kPanel, l.n - j), panel);
     });
   }
-  const int64_t columns = round_up(kTileBytes / (l.k + 1) + 1, 4), threads = serial ? 1 : thread_count();
+  const int64_t columns = round_up(kTileBytes / (l.k + 1) + 1, 4);
   run(serial, (l.n + columns - 1) / columns, [&](int64_t tile, int) {
-    const int64_t j0 = tile * columns, j1 = least(l.n, j0 + columns), next = (tile + threads) * columns;
+    const int64_t j0 = tile * columns, j1 = least(l.n, j0 + columns);
     switch (l.m) {
       case 1:
-        return few_tile<1>(p, j0, j1, next);
+        return few_tile<1>(p, j0, j1);
       case 2:
-        return few_tile<2>(p, j0, j1, next);
+        return few_tile<2>(p, j0, j1);
       case 3:
-        return few_tile<3>(p, j0, j1, next);
+        return few_tile<3>(p, j0, j1);
       default:
-        return few_tile<4>(p, j0, j1, next);
+        return few_tile<4>(p, j0, j1);
     }
   });
 }
