@@ -6,6 +6,7 @@ import { needFlags, needIntegers } from '../ops/options.js';
 import { uniformAt } from '../data/random.js';
 import { tensorOf } from '../data/dataset.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { roomFor, serves, type Kept } from './kept.js';
 import type { KVCache } from './kv_cache.js';
 import { checkSampling, sampleToken, type SamplingOptions } from './sample.js';
 
@@ -26,7 +27,8 @@ export interface GenerateOptions extends SamplingOptions {
   /**
    * Capture the step of one token: JavaScript of modules then runs for the first tokens only. Default: from 32 new tokens
    * on, which are worth the recording, and as long as nothing in the model refuses it; with `true` a refusal is an error.
-   * Without a cache, and for models with hooks, every token runs eagerly all the same.
+   * Without a cache, and for models with hooks, every token runs eagerly all the same. The model keeps the captured step
+   * and the memory of its cache for the next call, until a module, a setting or a parameter's storage is another one.
    */
   readonly capture?: boolean | undefined;
 }
@@ -39,20 +41,37 @@ export interface Generator {
   logits(ids: Tensor, cache: KVCache | undefined): Tensor;
   newCache(capacity: number): KVCache;
   /** Hooks see every token: no step is captured. */
-  readonly hooked?: boolean;
+  readonly hooked: boolean;
+  /** What a captured step took from the model once and for all. */
+  parts(): readonly unknown[];
+  /** Of the last call, for the next one. */
+  kept: Kept | undefined;
+}
+
+/** What the call before left, if it still serves, else made anew; nobody else has it before it is given back. */
+function takeKept(model: Generator, tokens: number): Kept {
+  const old = model.kept;
+  model.kept = undefined;
+  const parts = model.parts();
+  if (old !== undefined && serves(old, parts, Math.min(tokens, model.block))) {
+    old.cache.truncate(0);
+    return old;
+  }
+  const cache = model.newCache(roomFor(tokens));
+  return { cache, parts, step: compile((ids: Tensor) => cache.hold(() => model.logits(ids, cache))) };
 }
 
 /** The prompt's continuation (without the prompt); the model sees at most the last `block` tokens. */
 export function generateTokens(model: Generator, prompt: Iterable<number>, options: GenerateOptions): number[] {
   checkSampling(options);
-  const { maxNewTokens, seed = 0, stop = [], cache: cached = true } = options;
+  const { maxNewTokens, seed = 0, stop = [] } = options;
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
     throw new GradproofError('ERR_VALUE', `maxNewTokens must be an integer >= 0, got ${shown(maxNewTokens)}`, {
       op: 'generate',
     });
   }
   needIntegers('generate', { stop });
-  needFlags('generate', { cache: cached, capture: options.capture });
+  needFlags('generate', { cache: options.cache, capture: options.capture });
   const given: unknown = prompt;
   if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
     throw new GradproofError('ERR_ARGUMENT', `the prompt must be a list of tokens, got ${shown(given)}`, {
@@ -63,10 +82,12 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
   if (start === 0) throw new GradproofError('ERR_DATA', 'the prompt needs at least one token', { op: 'generate' });
   const ends = new Set(stop);
   noGrad(() => {
-    const cache = cached && maxNewTokens > 1 ? model.newCache(start + maxNewTokens - 1) : undefined;
-    const next = (ids: Tensor): Tensor => cache!.hold(() => model.logits(ids, cache));
-    const capture = options.capture ?? maxNewTokens >= WORTH_CAPTURING;
-    let step = cache !== undefined && capture && model.hooked !== true ? compile(next) : undefined;
+    const wanted = start + maxNewTokens - 1;
+    const cached = options.cache !== false && maxNewTokens > 1;
+    const captures = cached && (options.capture ?? maxNewTokens >= WORTH_CAPTURING) && !model.hooked;
+    const kept = captures ? takeKept(model, wanted) : undefined;
+    const cache = kept?.cache ?? (cached ? model.newCache(wanted) : undefined);
+    let step = kept?.step;
     /** The logits of one token; undefined where no step is captured. What a refused one has written is written again. */
     const captured = (ids: Tensor): Tensor | undefined => {
       try {
@@ -91,6 +112,7 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
       tokens.push(token);
       if (ends.has(token)) break;
     }
+    if (step !== undefined) model.kept = kept;
   });
   return tokens.slice(start);
 }

@@ -16,6 +16,7 @@ import { scaledDotProductAttention } from '../ops/attention.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { generateTokens, type GenerateOptions, type Generator } from './generate.js';
+import { partsOf, type Kept } from './kept.js';
 import { KVCache } from './kv_cache.js';
 
 /** Sizes of a {@link GPT}; all are integers >= 1 unless they have a default. */
@@ -190,6 +191,8 @@ export class GPT extends nn.Module {
   readonly transformer: Transformer;
   readonly lm_head: nn.LinearLayer;
   readonly #config: Config;
+  /** What `generate` leaves for its next call. */
+  #kept: Kept | undefined = undefined;
 
   constructor(given: GPTConfig) {
     super();
@@ -258,6 +261,8 @@ export class GPT extends nn.Module {
   /** Continues `prompt` token by token; see {@link GenerateOptions}. The model's mode is restored afterwards. */
   generate(prompt: Iterable<number>, options: GenerateOptions): number[] {
     const training = this.training;
+    const kept = this.#kept;
+    this.#kept = undefined; // a call inside this one, from a module's forward, must not write into the same cache
     this.eval();
     try {
       const model: Generator = {
@@ -266,8 +271,12 @@ export class GPT extends nn.Module {
         hooked: this.modules().some((module) => module.hooked),
         logits: (ids, cache) => this.#lastLogits(ids, cache),
         newCache: (capacity) => this.newCache(1, Math.min(capacity, this.#config.block)),
+        parts: () => partsOf(this),
+        kept,
       };
-      return generateTokens(model, prompt, options);
+      const tokens = generateTokens(model, prompt, options);
+      this.#kept = model.kept;
+      return tokens;
     } finally {
       this.train(training);
     }

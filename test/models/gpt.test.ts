@@ -141,6 +141,9 @@ describe('generation', () => {
         return gp.zeros([1, x.shape[1]!, 3]);
       },
       newCache: () => model.newCache(),
+      hooked: false,
+      parts: () => [],
+      kept: undefined,
     };
     generateTokens(fake, [0, 1], { maxNewTokens: 4, cache: false });
     expect(lengths).toEqual([2, 3, 4, 4]);
@@ -180,6 +183,79 @@ describe('generation', () => {
         expect(run(true)).toEqual(run(false)); // beyond the block too
       }
     }
+  });
+
+  describe('keeps the captured step for the next call', () => {
+    let seen = 0;
+    let inside: (() => void) | undefined;
+    /** A last norm whose calls from JavaScript are seen; it adds `extra` to every other channel of what comes out. */
+    class Seen extends gp.nn.Module {
+      readonly norm = new gp.nn.LayerNorm(16);
+      extra = 0;
+      override forward(x: gp.Tensor): gp.Tensor {
+        seen++;
+        const once = inside;
+        inside = undefined;
+        once?.();
+        const every = gp.arange(16, { dtype: 'f32' }).remainder(2).to(x.dtype);
+        return this.norm.forward(x).add(every.mul(this.extra));
+      }
+    }
+    let last: Seen;
+    let model: GPT;
+    const run = (prompt: number[], capture: boolean): number[] =>
+      model.generate(prompt, { maxNewTokens: 20, temperature: 1, seed: 3, capture });
+    beforeEach(() => {
+      model = new GPT({ ...config, block: 64, bias: true });
+      last = new Seen();
+      inside = undefined;
+      Reflect.set(model.transformer, 'ln_f', last);
+      run([3, 1], true);
+      seen = 0;
+    });
+
+    it('whatever the prompt, and reads the weights as they are then', () => {
+      for (const prompt of [[3, 1], [5], [1, 2, 3, 4, 5, 6, 7]]) {
+        gp.noGrad(() => last.norm.weight!.mul_(1.5));
+        const written = run(prompt, true);
+        expect(seen).toBe(1); // the prompt
+        expect(written).toEqual(run(prompt, false));
+        seen = 0;
+      }
+    });
+
+    it.each<[string, () => void]>([
+      ['a setting', () => (last.extra = 9)],
+      ['a module', () => Reflect.set(model.transformer, 'ln_f', new gp.nn.Identity())],
+      ['quantised layers', () => gp.nn.quantize_(model)],
+      ['the dtype', () => model.to('f64')],
+      ['a frozen parameter', () => (last.norm.bias!.requiresGrad = false)],
+    ])('but not where the model has changed: %s', (what, change) => {
+      const before = run([3, 1], true);
+      change();
+      const [captured, eager] = [run([3, 1], true), run([3, 1], false)];
+      expect(captured).toEqual(eager);
+      if (what === 'a setting' || what === 'a module') expect(captured).not.toEqual(before);
+    });
+
+    it('with room for 256 tokens, or for as many as the longest call needs', () => {
+      model = new GPT({ ...config, block: 600 });
+      const long = Array.from({ length: 300 }, (_, i) => i % config.vocab);
+      for (const prompt of [[3, 1], long, [5]]) expect(run(prompt, true)).toEqual(run(prompt, false));
+    });
+
+    it('but not for a call inside of the call', () => {
+      inside = () => run([7, 7, 7, 7], true);
+      expect(run([3, 1], true)).toEqual(run([3, 1], false));
+    });
+
+    it('and goes on after an error', () => {
+      inside = () => {
+        throw new RangeError('from inside');
+      };
+      expect(() => run([3, 1], true)).toThrow('from inside');
+      expect(run([3, 1], true)).toEqual(run([3, 1], false));
+    });
   });
 
   it('goes on eagerly where a module of the model cannot be captured, unless capturing was asked for', () => {
