@@ -22,6 +22,8 @@ export interface Own {
   readonly threads: number;
   /** Multiply-adds that all threads together reached beside it, GFLOP/s. */
   readonly peakGflops?: number;
+  /** Nanoseconds that sharing out an empty region took beside it. */
+  readonly handoffNs?: number;
 }
 
 export interface Against {
@@ -76,16 +78,21 @@ function dtypeOf({ dtype = 'f32' }: { readonly dtype?: string }): string {
   return dtype;
 }
 
-/** The newest row of each key; one from a minute in which the processor gave a tenth less does not replace a better one. */
-function merged<T extends { readonly peakGflops?: number }>(
+/**
+ * The newest row of each key. One from a minute in which the processor gave a tenth less, or its cores were twice as far
+ * from each other, does not replace a better one.
+ */
+export function merged<T extends { readonly peakGflops?: number; readonly handoffNs?: number }>(
   old: readonly T[],
   rows: readonly T[],
   key: (row: T) => string,
 ): T[] {
   const all = new Map<string, T>();
   for (const row of [...old, ...rows]) {
-    const before = all.get(key(row))?.peakGflops ?? 0;
-    if ((row.peakGflops ?? Infinity) >= 0.9 * before) all.set(key(row), row);
+    const before = all.get(key(row));
+    const slower = (row.peakGflops ?? Infinity) < 0.9 * (before?.peakGflops ?? 0);
+    const farther = (row.handoffNs ?? 0) > 2 * (before?.handoffNs ?? Infinity);
+    if (!slower && !farther) all.set(key(row), row);
   }
   return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }

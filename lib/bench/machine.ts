@@ -5,7 +5,7 @@ import { addon, openDevice } from '../native/runtime.js';
 import { getNumThreads } from '../native/threads.js';
 import { full, zeros } from '../ops/create.js';
 import { copy_ } from '../ops/memory.js';
-import { timed } from './timing.js';
+import { spread, timed } from './timing.js';
 
 export type PeakType = 'f32' | 'f64' | 'bf16';
 
@@ -41,25 +41,41 @@ export function runBare(id: number, externals: Float64Array): void {
     throw new GradproofError('ERR_INTERNAL', addon().lastError(), { op: 'bench' });
 }
 
-/** Floating-point operations per second of multiply-adds on registers, all threads together: the best of short runs. */
-export function peakFlops(type: PeakType): number {
+/** `calls` times so many rounds of multiply-adds on every thread: the milliseconds of some runs, the operations of a call. */
+function multiplyAdds(type: PeakType, rounds: number, calls: number): { readonly ms: number[]; readonly flop: number } {
   const kernel = kernelId('multiply_add_peak'); // opens the device
   const threads = getNumThreads();
-  const rounds = 200_000;
   const handle = addon().allocate(0, threads * 8, undefined, true);
-  const view = [1, 0, F64, 1, 0, threads, 1];
-  const id = bareProgram(kernel, { arena: 0, externals: 1, slots: [[1, 0, threads * 8]] }, [
-    [0, 1, 2, ...view, KINDS[type], rounds],
-  ]);
+  const call = [0, 1, 2, ...[1, 0, F64, 1, 0, threads, 1], KINDS[type], rounds];
+  const id = bareProgram(
+    kernel,
+    { arena: 0, externals: 1, slots: [[1, 0, threads * 8]] },
+    Array.from({ length: calls }, () => call),
+  );
   const externals = Float64Array.of(handle);
-  const times = timed(() => {
+  const ms = timed(() => {
     runBare(id, externals);
   }, 7);
   const done = new Float64Array(threads);
   addon().read(handle, 0, done);
   addon().releaseProgram(id);
   addon().release(handle);
-  return done.reduce((sum, flop) => sum + flop, 0) / (Math.min(...times) * 1e-3);
+  return { ms, flop: done.reduce((sum, flop) => sum + flop, 0) };
+}
+
+/** Floating-point operations per second of multiply-adds on registers, all threads together: the best of short runs. */
+export function peakFlops(type: PeakType): number {
+  const { ms, flop } = multiplyAdds(type, 200_000, 1);
+  return flop / (Math.min(...ms) * 1e-3);
+}
+
+/**
+ * Nanoseconds until all threads have run one empty tile each and their caller knows it: what it costs to share work out.
+ * Where processors lie far apart (or a host moves virtual ones so) small steps take twice the time, whatever the peak says.
+ */
+export function handoff(): number {
+  const calls = 1000;
+  return (spread(multiplyAdds('f32', 0, calls).ms).median * 1e6) / calls;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Times pieces and holds them against what the machine can do. */
 import type { Program } from '../capture/program.js';
-import { peakCopy, peakFlops, type PeakType } from './machine.js';
+import { handoff, peakCopy, peakFlops, type PeakType } from './machine.js';
 import { captured, type Piece } from './pieces.js';
 import { spread, stepsFor, timed, type Spread } from './timing.js';
 
@@ -9,6 +9,8 @@ export interface Peaks {
   readonly flops: Readonly<Record<PeakType, number>>;
   /** A copy through memory, bytes per second. */
   readonly copy: number;
+  /** Sharing out an empty region, nanoseconds. */
+  readonly handoff: number;
 }
 
 export interface BenchRow {
@@ -27,7 +29,11 @@ export interface BenchRow {
 }
 
 export function measurePeaks(): Peaks {
-  return { flops: { f32: peakFlops('f32'), f64: peakFlops('f64'), bf16: peakFlops('bf16') }, copy: peakCopy() };
+  return {
+    flops: { f32: peakFlops('f32'), f64: peakFlops('f64'), bf16: peakFlops('bf16') },
+    copy: peakCopy(),
+    handoff: handoff(),
+  };
 }
 
 /** What one run of the program has to do: operations of products, bytes of all operands. */

@@ -27,11 +27,12 @@ function giga(perSecond: number): string {
   return (perSecond / 1e9).toFixed(perSecond < 1e10 ? 1 : 0);
 }
 
-function machine({ flops, copy }: Peaks): string {
+function machine({ flops, copy, handoff }: Peaks): string {
   return [
     `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${addon().about().isa}, ${String(getNumThreads())} threads`,
     `  multiply-add   f32 ${giga(flops.f32)}, f64 ${giga(flops.f64)}, bf16 ${giga(flops.bf16)} GFLOP/s`,
     `  copy           ${giga(copy)} GB/s, reads and writes`,
+    `  handoff        ${handoff.toFixed(0)} ns to share out an empty region`,
     '',
   ].join('\n');
 }

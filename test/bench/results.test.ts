@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { newest, readResults, table, withTable, type Results } from '../../bench/results.js';
+import { merged, newest, readResults, table, withTable, type Results } from '../../bench/results.js';
 
 const root = resolve(import.meta.dirname, '../..');
 
@@ -36,6 +36,22 @@ describe('the speed table', () => {
       ['', 'a bf16', '310 [300 – 320]', '', '', '', '', '', ''],
       ['', 'b f32', '16.0 [15.1 – 17.0]', '', '2.0x', '', '', '1.5x', ''],
     ]);
+  });
+
+  it('takes the newest row, but from no minute in which the machine was slower or its cores farther apart', () => {
+    const row = (medianMs: number, peakGflops: number, handoffNs: number): Results['own'][number] => ({
+      ...some.own[0]!,
+      medianMs,
+      peakGflops,
+      handoffNs,
+    });
+    const after = (...rows: Results['own'][number][]): number[] =>
+      merged([row(16, 470, 300)], rows, ({ workload }) => workload).map(({ medianMs }) => medianMs);
+    expect(after(row(17, 450, 500))).toEqual([17]);
+    expect(after(row(30, 240, 300))).toEqual([16]);
+    expect(after(row(30, 470, 700))).toEqual([16]);
+    expect(after(row(30, 470, 700), row(15, 480, 200))).toEqual([15]);
+    expect(merged([some.own[0]!], [row(30, 240, 900)], () => '')[0]!.medianMs).toBe(30); // nothing known before
   });
 
   it('changes with its numbers', () => {
