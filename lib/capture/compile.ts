@@ -241,11 +241,13 @@ function* boundLeaves(recording: Recording): Iterable<Tensor> {
   }
 }
 
-/** Whether an instruction reads a gradient that the call made: then it is private to the program. */
-function isConsumed(recording: Recording, made: number): boolean {
-  return recording.instructions.some((instruction) =>
-    operands(instruction).some(({ place, writes }) => !writes && place.kind === 'made' && place.index === made),
-  );
+/** Storages made by the call that one of its instructions reads: a gradient among them is private to the program. */
+function consumed(recording: Recording): Set<number> {
+  const read = new Set<number>();
+  for (const instruction of recording.instructions) {
+    for (const { place, writes } of operands(instruction)) if (!writes && place.kind === 'made') read.add(place.index);
+  }
+  return read;
 }
 
 function capture<R>(
@@ -280,12 +282,13 @@ function capture<R>(
   const kept: { leaf: Tensor; output: number; view: Operand }[] = [];
   const hidden: Tensor[] = [];
   const cleared: Tensor[] = [];
+  const read = consumed(recording);
   for (const { leaf, last } of recording.gradients.values()) {
     if (last === null) cleared.push(leaf);
     else {
       const view = recording.operand(last);
       if (view.place.kind !== 'made') continue;
-      const stays = options.keepGrads === true || !isConsumed(recording, view.place.index);
+      const stays = options.keepGrads === true || !read.has(view.place.index);
       if (stays && last instanceof RowGradient) {
         throw new GradproofError('ERR_CAPTURE', 'a gradient by rows (sparse: true) cannot outlive a captured step', {
           op: 'compile',
