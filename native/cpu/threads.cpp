@@ -189,15 +189,18 @@ uint32_t work_off(Pool &p, int from, int slot) {
   }
 }
 
-// The same with all ranges, a thread's own first. True if it finished the region's last claim.
+// The same with all ranges, a thread's own first. True if it finished the region's last claim. What is finished is
+// counted before it looks around, which takes long beside many threads.
 bool work_off(Pool &p, int slot) {
-  const int ranges =
-      p.ranges.load(std::memory_order_relaxed);  // perhaps of a region before or after: only where to look
-  uint32_t finished = 0;
-  for (int i = 0; i < ranges; i++) finished += work_off(p, (slot + i) % ranges, slot);
-  if (finished == 0) return false;
-  const uint32_t claims = p.claims;  // the region stands until these are counted
-  return p.done.fetch_add(finished, std::memory_order_seq_cst) + finished == claims;
+  // Perhaps of a region before or after: it says no more than where to look.
+  const int ranges = p.ranges.load(std::memory_order_relaxed);
+  for (int i = 0; i < ranges; i++) {
+    const uint32_t finished = work_off(p, (slot + i) % ranges, slot);
+    if (finished == 0) continue;
+    const uint32_t claims = p.claims;  // the region stands until these are counted
+    if (p.done.fetch_add(finished, std::memory_order_seq_cst) + finished == claims) return true;
+  }
+  return false;
 }
 
 void worker(Pool &p, int slot) {
