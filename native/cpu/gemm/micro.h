@@ -22,8 +22,7 @@ struct MicroJob {
   int last;                  // lanes of the last vector that exist: no load or store goes beyond
   const void *touch;  // what will be written soon after, in bytes: both ends of `rows` runs, prefetched for writing
   int64_t touch_row, touch_last;
-  const T *plus =
-      nullptr;  // added to the sums as they leave, rows plus_row apart; null: nothing. Kernels of bf16 pairs cannot.
+  const T *plus = nullptr;  // added to the sums as they leave, not by kernels of bf16 pairs; null: nothing
   int64_t plus_row = 0;
   Packed *copy_a = nullptr, *copy_b = nullptr;  // where kernels that copy leave the operands packed
 };
