@@ -73,12 +73,18 @@ GP_INLINE void touch_run(const void *from, int64_t at, int64_t last) {
   __builtin_prefetch(static_cast<const char *>(from) + at + last, 1);
 }
 
-// Whole: the last vector exists in full.
+// Vector j of NV at p. Whole: the last one exists in full.
+template <class T, int NV, bool Whole>
+GP_INLINE typename Vec<T>::V load_part(const T *p, int j, int last) {
+  return !Whole && j == NV - 1 ? loadn(p + j * Vec<T>::N, last) : load(p + j * Vec<T>::N);
+}
+
 template <int MR, class T, int NV, int R, bool Whole>
 GP_INLINE void chains(const MicroJob<T, T> *job) {
   using V = typename Vec<T>::V;
   constexpr int N = Vec<T>::N;
   constexpr bool kRows = (R & kRowsOfA) != 0, kPacked = (R & kPackedB) != 0;
+  constexpr bool kWholeB = Whole || kPacked;  // packed columns are padded
   constexpr bool kCopiesA = (R & kCopyA) != 0, kCopiesB = (R & kCopyB) != 0;
   constexpr int kLine = 64 / sizeof(T), kFar = 32;  // steps that a copied operand is asked for ahead
   constexpr int kBases = kRows ? (MR + 2) / 3 : 1;
@@ -105,8 +111,7 @@ GP_INLINE void chains(const MicroJob<T, T> *job) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; j++)
-        acc[i][j] = !Whole && j == NV - 1 ? loadn(in + i * in_row + j * N, last) : load(in + i * in_row + j * N);
+      for (int j = 0; j < NV; j++) acc[i][j] = load_part<T, NV, Whole>(in + i * in_row, j, last);
     }
   } else {
 #pragma GCC unroll 16
@@ -119,7 +124,7 @@ GP_INLINE void chains(const MicroJob<T, T> *job) {
     V bv[NV];
 #pragma GCC unroll 4
     for (int j = 0; j < NV; j++) {
-      bv[j] = !Whole && !kPacked && j == NV - 1 ? loadn(b + j * N, last) : load(b + j * N);
+      bv[j] = load_part<T, NV, kWholeB>(b, j, last);
       if (kCopiesB) {
         store(copy_b + j * N, bv[j]);
         if (j * N % kLine == 0) __builtin_prefetch(b + kFar * b_row + j * N);
@@ -171,10 +176,7 @@ GP_INLINE void chains(const MicroJob<T, T> *job) {
 #pragma GCC unroll 16
     for (int i = 0; i < MR; i++) {
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; j++) {
-        const T *p = plus + i * plus_row + j * N;
-        acc[i][j] += !Whole && j == NV - 1 ? loadn(p, last) : load(p);
-      }
+      for (int j = 0; j < NV; j++) acc[i][j] += load_part<T, NV, Whole>(plus + i * plus_row, j, last);
     }
   }
 #pragma GCC unroll 16
@@ -221,3 +223,16 @@ __attribute__((noinline)) void micro(const MicroJob<T, T> *job) {
 #define GP_MICRO_TALL(f, ...) \
   { nullptr, nullptr, nullptr, f<3, __VA_ARGS__>, f<4, __VA_ARGS__>, f<5, __VA_ARGS__>, f<6, __VA_ARGS__> }
 #endif
+
+// The kernels of an element type by [Reading][vectors][rows]; readings that nobody asks for are empty.
+#define GP_MICRO_BOTH(rows, T, reading) \
+  { {}, rows(micro, T, 1, reading), rows(micro, T, 2, reading) }
+#define GP_MICRO_TABLE(T)                                                                                              \
+  {                                                                                                                    \
+    GP_MICRO_BOTH(GP_MICRO_ROWS, T, kColumnsOfA | kStridedB), GP_MICRO_BOTH(GP_MICRO_ROWS, T, kRowsOfA | kStridedB),   \
+        GP_MICRO_BOTH(GP_MICRO_ROWS, T, kColumnsOfA | kPackedB), GP_MICRO_BOTH(GP_MICRO_ROWS, T, kRowsOfA | kPackedB), \
+        GP_MICRO_BOTH(GP_MICRO_TALL, T, kColumnsOfA | kStridedB | kCopyB),                                             \
+        GP_MICRO_BOTH(GP_MICRO_TALL, T, kRowsOfA | kStridedB | kCopyB), {}, {}, {}, {},                                \
+        {{}, {}, GP_MICRO_TALL(micro, T, 2, kColumnsOfA | kPackedB | kCopyA)}, {},                                     \
+        {{}, {}, GP_MICRO_TALL(micro, T, 2, kColumnsOfA | kStridedB | kCopyA | kCopyB)},                               \
+  }

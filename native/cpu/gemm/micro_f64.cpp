@@ -2,23 +2,6 @@
 
 namespace gp::GP_ISA {
 
-#define GP_BOTH(rows, reading) \
-  { {}, rows(micro, double, 1, reading), rows(micro, double, 2, reading) }
-
-const MicroFn<double, double> kMicroF64[kReadings][3][kTileRows + 1] = {
-    GP_BOTH(GP_MICRO_ROWS, kColumnsOfA | kStridedB),
-    GP_BOTH(GP_MICRO_ROWS, kRowsOfA | kStridedB),
-    GP_BOTH(GP_MICRO_ROWS, kColumnsOfA | kPackedB),
-    GP_BOTH(GP_MICRO_ROWS, kRowsOfA | kPackedB),
-    GP_BOTH(GP_MICRO_TALL, kColumnsOfA | kStridedB | kCopyB),
-    GP_BOTH(GP_MICRO_TALL, kRowsOfA | kStridedB | kCopyB),
-    {},
-    {},
-    {},
-    {},
-    {{}, {}, GP_MICRO_TALL(micro, double, 2, kColumnsOfA | kPackedB | kCopyA)},
-    {},
-    {{}, {}, GP_MICRO_TALL(micro, double, 2, kColumnsOfA | kStridedB | kCopyA | kCopyB)},
-};
+const MicroFn<double, double> kMicroF64[kReadings][3][kTileRows + 1] = GP_MICRO_TABLE(double);
 
 }  // namespace gp::GP_ISA
