@@ -114,6 +114,7 @@ describe('gradproof bench', () => {
     const text = place.run('bench', '--only', 'sum f32', '--seconds', '0.01').out;
     expect(text).toMatch(/multiply-add +f32 \d+, f64 \d+, bf16 \d+ GFLOP\/s/);
     expect(text).toMatch(/copy +[\d.]+ GB\/s/);
+    expect(text).toMatch(/handoff +[1-9]\d* ns/);
     expect(text).toMatch(/sum f32 64 MB +[\d.]+ ms \[[\d.]+ – [\d.]+\] +[\d.]+ GB\/s +\d+ %/);
     const { out } = place.run('bench', '--only', 'MLP', '--seconds', '0.01', '--threads', '1', '--json');
     const { threads, rows } = read(out, (x): x is BenchReport => 'rows' in x);
