@@ -8,7 +8,7 @@ import { tensorOf } from '../data/dataset.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { roomFor, serves, type Kept } from './kept.js';
 import type { KVCache } from './kv_cache.js';
-import { checkSampling, sampleToken, type SamplingOptions } from './sample.js';
+import { checkSampling, sampleRow, type SamplingOptions } from './sample.js';
 
 /** Tokens after which recording a step has paid for itself (GPT-2 124M, two threads). */
 const WORTH_CAPTURING = 32;
@@ -107,8 +107,7 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
       const ids = tensorOf(seen, [1, seen.length], 'i32', model.device);
       const logits = (keeps && i > 0 ? captured(ids) : undefined) ?? model.logits(ids, keeps ? cache : undefined);
       const last = logits.select(1, logits.shape[1]! - 1);
-      const numbers = last.dtype === 'f64' ? last.data('f64') : last.to('f32').data('f32');
-      const token = sampleToken(numbers, options, uniformAt(seed, 0, i));
+      const token = sampleRow(last, options, uniformAt(seed, 0, i));
       tokens.push(token);
       if (ends.has(token)) break;
     }

@@ -1,6 +1,7 @@
 /** Drawing a token from logits, on the host. */
 import { GradproofError, shown } from '../errors.js';
 import { checkOptions } from '../ops/options.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 /** How a token is drawn from logits. */
 export interface SamplingOptions {
@@ -47,18 +48,47 @@ function kthLargest(values: ArrayLike<number>, k: number): number {
   return heap[0]!;
 }
 
-/** Zeroes all weights but the largest that together reach `share` of the sum; the one that reaches it stays, ties too. */
-function keepNucleus(weights: Float64Array, share: number): void {
+/**
+ * The least of the largest weights, each in [0, 1], that together reach `share` of the sum. Weights are summed by the upper
+ * half of their bits as f32, which order them as their values do; only those at the border have to be sorted.
+ */
+function nucleusBorder(weights: Float64Array, share: number): number {
+  const bits = new Uint32Array(Float32Array.from(weights).buffer);
+  const sums = new Float64Array(0x3f81); // up to the bits of 1
   let total = 0;
-  for (const weight of weights) total += weight;
-  const descending = weights.filter((weight) => weight > 0).sort((a, b) => b - a);
-  let [sum, border] = [0, 0];
-  for (const weight of descending) {
-    border = weight;
-    sum += weight;
-    if (sum >= share * total) break;
+  for (let i = 0; i < weights.length; i++) {
+    sums[bits[i]! >>> 16]! += weights[i]!;
+    total += weights[i]!;
   }
-  for (let i = 0; i < weights.length; i++) if (weights[i]! < border) weights[i] = 0;
+  let sum = 0;
+  let at = sums.length - 1;
+  while (at > 0 && sum + sums[at]! < share * total) sum += sums[at--]!;
+  const ascending = weights.filter((_, i) => bits[i]! >>> 16 === at).sort();
+  for (let i = ascending.length - 1; i > 0; i--) {
+    sum += ascending[i]!;
+    if (sum >= share * total) return ascending[i]!;
+  }
+  return ascending[0] ?? 0;
+}
+
+/** Where the largest value is, the first of equal ones; ERR_NON_FINITE if that is no number. */
+function likeliestOf(logits: ArrayLike<number>): number {
+  let best = -Infinity;
+  let at = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const value = Number(logits[i]);
+    if (value <= best) continue;
+    best = value; // larger, or NaN
+    at = i;
+    if (Number.isNaN(value)) break;
+  }
+  needFinite(best);
+  return at;
+}
+
+function needFinite(best: number): void {
+  if (!Number.isFinite(best))
+    throw new GradproofError('ERR_NON_FINITE', 'the logits are not finite', { op: 'generate' });
 }
 
 /** Draws from softmax(logits / temperature) with u uniform in [0, 1); ties at the borders of top-k and top-p all stay. */
@@ -72,39 +102,39 @@ export function sampleToken(logits: ArrayLike<number>, options: SamplingOptions,
   if (!(u >= 0 && u < 1))
     throw new GradproofError('ERR_VALUE', `u must be in [0, 1), got ${shown(u)}`, { op: 'generate' });
   const { temperature = 1, topK, topP = 1 } = options;
-  let best = -Infinity;
-  let likeliest = 0;
-  for (let i = 0; i < logits.length; i++) {
-    const value = Number(logits[i]);
-    if (Number.isNaN(value)) {
-      best = NaN;
-      break;
-    }
-    if (value > best) {
-      best = value;
-      likeliest = i;
-    }
-  }
-  if (!Number.isFinite(best)) {
-    throw new GradproofError('ERR_NON_FINITE', 'the logits are not finite', { op: 'generate' });
-  }
+  const likeliest = likeliestOf(logits);
   if (temperature === 0) return likeliest;
-  const border = topK === undefined || topK >= logits.length ? -Infinity : kthLargest(logits, topK);
-  const weights = new Float64Array(logits.length);
-  let total = 0;
-  for (let i = 0; i < weights.length; i++) {
-    const value = logits[i]!;
-    if (value >= border) weights[i] = Math.exp((value - best) / temperature);
+  let tokens: number[] | undefined; // undefined: all
+  if (topK !== undefined && topK < logits.length) {
+    const border = kthLargest(logits, topK);
+    tokens = [];
+    for (let i = 0; i < logits.length; i++) if (logits[i]! >= border) tokens.push(i);
   }
-  if (topP < 1) keepNucleus(weights, topP);
-  for (const weight of weights) total += weight;
+  const best = Number(logits[likeliest]);
+  const weights = new Float64Array(tokens?.length ?? logits.length);
+  for (let i = 0; i < weights.length; i++)
+    weights[i] = Math.exp((Number(logits[tokens?.[i] ?? i]) - best) / temperature);
+  const border = topP < 1 ? nucleusBorder(weights, topP) : 0;
+  let total = 0;
+  for (const weight of weights) if (weight >= border) total += weight;
   let left = u * total;
   let last = 0;
   for (let i = 0; i < weights.length; i++) {
-    if (weights[i] === 0) continue;
+    const weight = weights[i]!;
+    if (weight < border || weight === 0) continue;
     last = i;
-    left -= weights[i]!;
+    left -= weight;
     if (left < 0) break;
   }
-  return last;
+  return tokens?.[last] ?? last;
+}
+
+/** The same from a tensor of one row of logits, of which the likeliest token is found where they lie. */
+export function sampleRow(logits: Tensor, options: SamplingOptions, u: number): number {
+  if (options.temperature === 0) {
+    const { values, indices } = logits.reshape([-1]).max(0);
+    needFinite(values.item());
+    return indices.item();
+  }
+  return sampleToken(logits.dtype === 'f64' ? logits.data('f64') : logits.to('f32').data('f32'), options, u);
 }

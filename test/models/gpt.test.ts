@@ -341,6 +341,43 @@ describe('generation', () => {
     expect(draw(0.999, 0.9)).toBe(2);
   });
 
+  it('finds the same set as a sum over all tokens in order, ties and all', () => {
+    gp.manualSeed(7);
+    for (const [size, spread] of [
+      [1, 1],
+      [7, 3],
+      [65, 0], // all alike
+      [1000, 1],
+      [1000, 8],
+    ] as const) {
+      const logits = gp.randn([size]).mul(spread).mul(4).round().div(4).toArray(1);
+      const weights = logits.map((v) => Math.exp(v - Math.max(...logits)));
+      const total = weights.reduce((a, b) => a + b, 0);
+      for (const topP of [0.001, 0.3, 0.9, 0.999]) {
+        let sum = 0;
+        const border = [...weights].sort((a, b) => b - a).find((w) => (sum += w) >= topP * total)!;
+        const stays = weights.flatMap((w, i) => (w >= border ? [i] : []));
+        expect([0, 1 - 1e-12].map((u) => sampleToken(logits, { topP }, u))).toEqual([stays[0], stays.at(-1)]);
+      }
+    }
+  });
+
+  it('takes the first of the likeliest tokens at temperature 0, and no logits that are not finite', () => {
+    const model = new GPT(config);
+    const head = model.lm_head as gp.nn.Linear;
+    gp.noGrad(() => {
+      gp.nn.init.zeros_(head.weight); // all logits alike
+    });
+    expect(model.generate([3], { maxNewTokens: 3, temperature: 0 })).toEqual([0, 0, 0]);
+    expect(sampleToken([1, 2, 2], { temperature: 0 }, 0)).toBe(1);
+    for (const bad of [NaN, Infinity]) {
+      gp.noGrad(() => {
+        head.weight.fill_(bad);
+      });
+      expect(() => model.generate([3], { maxNewTokens: 1, temperature: 0 })).toThrow('not finite');
+    }
+  });
+
   it('draws with the probabilities of softmax, within the top k', () => {
     const logits = [Math.log(0.5), Math.log(0.3), Math.log(0.2)];
     const draw = (u: number, topK?: number, temperature = 1): number => sampleToken(logits, { temperature, topK }, u);
