@@ -364,15 +364,15 @@ describe('generation', () => {
 
   it('takes the first of the likeliest tokens at temperature 0, and no logits that are not finite', () => {
     const model = new GPT(config);
-    const head = model.lm_head as gp.nn.Linear;
+    const { weight } = model.lm_head;
     gp.noGrad(() => {
-      gp.nn.init.zeros_(head.weight); // all logits alike
+      gp.nn.init.zeros_(weight); // all logits alike
     });
     expect(model.generate([3], { maxNewTokens: 3, temperature: 0 })).toEqual([0, 0, 0]);
     expect(sampleToken([1, 2, 2], { temperature: 0 }, 0)).toBe(1);
     for (const bad of [NaN, Infinity]) {
       gp.noGrad(() => {
-        head.weight.fill_(bad);
+        weight.fill_(bad);
       });
       expect(() => model.generate([3], { maxNewTokens: 1, temperature: 0 })).toThrow('not finite');
     }
