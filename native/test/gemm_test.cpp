@@ -313,7 +313,8 @@ void large_cases() {
 }
 
 // The ways a large product chooses by its layout: computed as its transpose (A · Bᵀ with few rows; rows of B a whole
-// number of pages apart or not), B packed once with A read in place or packed by each tile, one or several blocks of K.
+// number of pages apart or not), B packed once with A read in place or packed by each tile, one or several blocks of K,
+// B or A packed for all by blocks of K.
 template <class T>
 void large_layouts() {
   struct Shape {
@@ -325,7 +326,8 @@ void large_layouts() {
       {70, 333, 257, 0, 1},  {131, 97, 390, 1, 1},     {45, 120, page, 0, 1}, {384, 150, 97, 0, 1},
       {385, 150, 97, 0, 1},  {400, 768, 33, 1, 0},     {400, 530, 40, 0, 0},  {200, 66, 770, 1, 0},
       {65, 130, 770, 0, 0},  {97, 65, 2 * page, 0, 0}, {100, 700, 100, 1, 0}, {63, 1100, 70, 1, 1},
-      {130, 33, 1000, 2, 0}, {64, 100, 1000, 0, 2},
+      {130, 33, 1000, 2, 0}, {64, 100, 1000, 0, 2},    {60, 130, 2100, 1, 0}, {131, 129, 1900, 0, 1},
+      {90, 300, 2100, 1, 0},
   };
   int turn = 0;
   for (const Shape &s : shapes) {

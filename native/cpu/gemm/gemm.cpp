@@ -24,10 +24,11 @@ struct Tile {
   Strips block;                        // the rows that `packed` counts from
   int64_t strip0, strip1;              // of the block
   int64_t j0, j1, cols;                // of C: cols
-  int64_t k0, k1;                      // one chunk
+  int64_t k0, k1;                      // one span of a chunk
+  bool opens, closes;                  // the chunk
   bool first, last;                    // chunk of K
-  const typename P::Packed *packed;    // shared A of this chunk, or null
-  const typename P::Packed *packed_b;  // shared B of this chunk, or null
+  const typename P::Packed *packed;    // shared A of this span, or null
+  const typename P::Packed *packed_b;  // shared B of this span, or null
   typename P::Sum *totals;  // where finished chunks are added up, at the tile's corner; C when the plan is plain
   int64_t totals_row;
   char *scratch;
@@ -69,7 +70,8 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
   int64_t k = t.k0;
   do {
     const int64_t depth = min64(plan.depth, t.k1 - k), units = P::units(depth);
-    const bool opening = k == t.k0, closing = k + depth >= t.k1;
+    const bool ends = k + depth >= t.k1;  // the span, and this tile with it
+    const bool opening = t.opens && k == t.k0, closing = t.closes && ends;
     const bool pack_a = plan.pack_a || depth % kElements<Packed> != 0;
     const bool rows_of_a = !pack_a && o.a_col == 1;
     const int reading = (rows_of_a ? kRowsOfA : kColumnsOfA) | (plan.pack_b ? kPackedB : kStridedB);
@@ -85,7 +87,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
       b = t.packed_b + plan.tile_cols * P::units(k - t.k0);
     } else if (plan.pack_b) {
       if (!copy_b) pack_block<P>(o, k, depth, 0, depth, t.j0, t.j1, own_b);
-      const int64_t next_k = closing ? t.k0 : k + depth, next_j = closing ? t.next_j0 : t.j0;
+      const int64_t next_k = ends ? t.k0 : k + depth, next_j = ends ? t.next_j0 : t.j0;
       const typename P::TypeB *next = o.b + next_k * o.b_row + next_j * o.b_col;
       const int64_t columns = min64(t.j1 - t.j0, t.cols - next_j);
       if (plan.large && o.b_col == 1) {
@@ -97,9 +99,9 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
     if (pack_a && t.packed == nullptr && !copy_a)
       pack_rows<P>(o, t.block, t.strip0, t.strip1, k, depth, 0, depth, own_a);
     if (plan.large && t.packed == nullptr) {  // A's part of the next block
-      const typename P::Type *next = closing ? o.a + t.next_i * o.a_row + t.k0 * o.a_col
-                                             : o.a + (t.block.first + row0) * o.a_row + (k + depth) * o.a_col;
-      if (closing && t.next_j0 >= t.cols) {
+      const typename P::Type *next = ends ? o.a + t.next_i * o.a_row + t.k0 * o.a_col
+                                          : o.a + (t.block.first + row0) * o.a_row + (k + depth) * o.a_col;
+      if (ends && t.next_j0 >= t.cols) {
       } else if (o.a_col == 1) {
         next_a.aim(next, tile_rows, depth * kOperand, o.a_row * kOperand, strips * col_tiles);
       } else if (o.a_row == 1) {
@@ -117,7 +119,7 @@ void run_tile(const Plan &plan, const Operands<P> &o, const Tile<P> &t) {
       const int64_t group_end = min64(t.j1, group + width);
       if (plan.stream_b) {  // the next group, of this block of K or of the next one, or the first of all
         const bool same = group_end < t.j1;
-        const int64_t next_j = same ? group_end : t.j0, next_k = same ? k : closing ? t.k0 : k + depth;
+        const int64_t next_j = same ? group_end : t.j0, next_k = same ? k : ends ? t.k0 : k + depth;
         const int64_t next_units = P::units(min64(plan.depth, t.k1 - next_k));
         const int64_t bytes = min64(width, t.j1 - next_j) * next_units * static_cast<int64_t>(sizeof(Packed));
         next_b.aim(t.packed_b + plan.tile_cols * P::units(next_k - t.k0) + (next_j - t.j0) * next_units, 1, bytes, 0,
@@ -271,6 +273,7 @@ void small_products(const GemmArgs &g, const Plan &plan, char *scratch, bool ser
     for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
       t.k0 = chunk * kChunk;
       t.k1 = min64(g.k, t.k0 + kChunk);
+      t.opens = t.closes = true;
       t.first = chunk == 0;
       t.last = chunk == plan.chunks - 1;
       run_tile<P>(plan, o, t);
@@ -289,24 +292,26 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
   char *const scratch = workspace + plan.shared_a + plan.shared_b + plan.totals;
   for (int64_t row = 0; row < g.m; row += plan.block_rows) {
     const Strips block = strips(row, min64(plan.block_rows, g.m - row));
-    const int64_t strips_per_tile = ceil_div(block.strips, plan.row_tiles);
-    for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
-      const int64_t k0 = chunk * kChunk, k1 = min64(g.k, k0 + kChunk);
+    const auto strip_of = [&](int64_t tile) { return tile % plan.row_tiles * block.strips / plan.row_tiles; };
+    for (int64_t k0 = 0, k1; k0 == 0 || k0 < g.k; k0 = k1) {
+      const int64_t chunk = k0 / kChunk, chunk_end = min64(g.k, (chunk + 1) * kChunk);
+      k1 = min64(chunk_end, k0 + plan.span);
       pack_shared<P>(plan, o, block, g.n, k0, k1, packed, packed_b, serial);
       auto body = [&](int64_t tile, int slot) {
         Tile<P> t;
         t.block = block;
-        t.strip0 = tile % plan.row_tiles * strips_per_tile;
-        t.strip1 = min64(block.strips, t.strip0 + strips_per_tile);
+        t.strip0 = strip_of(tile);
+        t.strip1 = (tile % plan.row_tiles + 1) * block.strips / plan.row_tiles;
         if (t.strip0 >= t.strip1) return;
         t.j0 = tile / plan.row_tiles * plan.tile_cols;
         t.j1 = min64(g.n, t.j0 + plan.tile_cols);
         t.cols = g.n;
-        const int64_t next = tile + 1, next_strip = next % plan.row_tiles * strips_per_tile;
-        t.next_j0 = next / plan.row_tiles * plan.tile_cols;
-        t.next_i = block.first + block.begin(min64(block.strips, next_strip));
+        t.next_j0 = (tile + 1) / plan.row_tiles * plan.tile_cols;
+        t.next_i = block.first + block.begin(strip_of(tile + 1));
         t.k0 = k0;
         t.k1 = k1;
+        t.opens = k0 == chunk * kChunk;
+        t.closes = k1 == chunk_end;
         t.first = chunk == 0;
         t.last = chunk == plan.chunks - 1;
         t.packed = plan.shared_a > 0 ? packed : nullptr;

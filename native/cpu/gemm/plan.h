@@ -15,7 +15,8 @@ constexpr int64_t kTurnedRows = 384;                // of a product that is comp
 constexpr int64_t kStandingRows = 400;              // of A, of which a block stands still in L2 while B passes, at most
 constexpr int64_t kHalfOfL2 = 512 * 1024;
 constexpr size_t kSharedB = 1024 * 1024;  // a chunk of B up to here is packed once: every L2 holds it
-constexpr int64_t kGroup = 8;             // register tiles side by side, where nothing says otherwise
+constexpr size_t kBlockOfA = 800 * 1024, kBlockOfB = 640 * 1024;  // one block of K of them stays in L2, at most
+constexpr int64_t kGroup = 8;  // register tiles side by side, where nothing says otherwise
 // A larger B passes by tiles of so many rows of A, so many register tiles at a time: L2 holds both.
 constexpr int64_t kStreamRows = 144, kStreamGroup = 3;
 constexpr size_t kStreamBytes = 64 * 1024 * 1024;  // of such a B, at most
@@ -100,6 +101,7 @@ struct Plan {
   bool stream_b;  // shared B is too large for L2: each group is fetched while the one before it is used
   bool fetch_a;   // packed A is too large for L2: each strip is fetched while the one before it is used
   int64_t batches, depth, chunks;
+  int64_t span;        // of K, for which all threads pack at a time (large): a chunk, or a block of it
   int64_t block_rows;  // rows of A at a time (large), all rows (small)
   int64_t tile_rows, tile_cols;
   int64_t row_tiles, col_tiles;  // per block
@@ -167,11 +169,10 @@ GP_INLINE bool streams(const GemmArgs &g, int64_t tile_rows, size_t bytes_b, int
          kShared * g.n + g.m < kShared * g.m + ceil_div(g.m, tile_rows) * g.n;
 }
 
-// Strips per tile: many, so that B passes seldom, but so that threads end together.
-GP_INLINE int64_t strips_per_tile(int64_t strips, int threads) {
-  if (strips >= 16 * 8) return 8;
-  auto longest = [&](int64_t each) { return ceil_div(ceil_div(strips, each), threads) * each; };
-  return longest(3) < longest(4) ? 3 : 4;
+// Tiles of so many strips: few, so that B passes seldom, but so that threads end together.
+GP_INLINE int64_t strip_tiles(int64_t strips, int threads) {
+  const int64_t each = strips >= 16 * 8 ? 8 : 4;
+  return min64(strips, round_up(ceil_div(strips, each), threads));
 }
 
 // Of bias, residual and C's old elements one, its columns side by side.
@@ -202,6 +203,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   const bool shallow = turned || standing || (!P::kInPlace && few_rows(g));
   p.depth = block_depth<P>(g.k, shallow ? P::kDepth / 2 : P::kDepth);
   p.chunks = max64(1, ceil_div(g.k, kChunk));
+  p.span = kChunk;
   const int64_t chunk = min64(g.k, kChunk);
   p.large = turned || is_large(g);
   const bool several_blocks = chunk > p.depth;
@@ -215,8 +217,17 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 2 * kTileRows);  // few rows: B is not read often enough
-    const size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
-    p.share_b = turned || (p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows) && bytes_b <= kSharedB);
+    const bool shares = p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows);
+    size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
+    p.share_b = turned || (shares && bytes_b <= kSharedB);
+    // Partial sums may live in C: a block of K at a time.
+    const bool by_blocks = p.plain && p.chunks == 1 && several_blocks && !turned && !standing;
+    const size_t block_b = room(round_up(g.n, NR) * (P::units(p.depth) + 64), sizeof(Packed));
+    if (by_blocks && !p.share_b && shares && block_b <= kBlockOfB) {
+      p.share_b = true;
+      p.span = p.depth;
+      bytes_b = block_b;
+    }
     p.stream_b =
         !turned && !standing && p.pack_b && !p.share_b && g.n >= 8 * NR && streams(g, p.tile_rows, bytes_b, threads);
     if (p.stream_b) {
@@ -243,9 +254,10 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
     }
     if (p.share_b) {  // a tile sees all columns: what it packs of A nobody else needs
-      p.tile_rows = kTileRows * strips_per_tile(ceil_div(p.block_rows, kTileRows), threads);
-      if (turned) p.tile_rows = min64(8 * kTileRows, max64(4 * kTileRows, round_up(p.block_rows / 8, kTileRows)));
-      if (p.stream_b) p.tile_rows = round_up(ceil_div(p.block_rows, stream_tiles(p.block_rows)), kTileRows);
+      const int64_t strips = ceil_div(p.block_rows, kTileRows);
+      p.row_tiles = p.stream_b ? stream_tiles(p.block_rows) : strip_tiles(strips, threads);
+      if (turned) p.row_tiles = ceil_div(strips, min64(8, max64(4, ceil_div(p.block_rows / 8, kTileRows))));
+      p.tile_rows = kTileRows * ceil_div(strips, p.row_tiles);
       scratch_rows = max64(p.tile_rows, 4 * kTileRows);
       p.tile_cols = round_up(g.n, NR);
       p.shared_b = bytes_b;
@@ -255,7 +267,9 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       }
       if (p.pack_a) p.slot_a = room((scratch_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
     } else if (p.pack_a) {
-      p.shared_a = room(p.block_rows * units, sizeof(Packed));
+      const size_t block_a = room(p.block_rows * (P::units(p.depth) + 64), sizeof(Packed));
+      if (by_blocks && block_a <= kBlockOfA) p.span = p.depth;
+      p.shared_a = p.span < chunk ? block_a : room(p.block_rows * units, sizeof(Packed));
       p.fetch_a = p.block_rows * P::units(p.depth) * static_cast<int64_t>(sizeof(Packed)) > kHalfOfL2;
     }
     // A last element without its pair is packed beside a zero.
@@ -278,7 +292,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     if (p.pack_a) p.slot_a = room((p.tile_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
     if (p.chunks > 1 && !p.plain) p.slot_totals = room(p.tile_rows * p.tile_cols + NR, sizeof(Sum));
   }
-  p.row_tiles = ceil_div(p.block_rows, p.tile_rows);
+  if (p.row_tiles == 0) p.row_tiles = ceil_div(p.block_rows, p.tile_rows);
   p.col_tiles = ceil_div(g.n, p.tile_cols);
   if (p.pack_b && !p.share_b) p.slot_b = room(p.tile_cols * P::units(p.depth), sizeof(Packed));
   if (turned || (several_blocks && (!p.plain || p.chunks > 1)))
