@@ -2,8 +2,9 @@
 // logarithm of each row's sum. Causal blocks above the diagonal are skipped; a key head serves `group` query heads in
 // place. A row whose keys are all masked gives 0, and so do its gradients.
 //
-// Queries lie in the lanes, so a block of scores is [key][query]: maxima, sums and masks need no step across lanes, and
-// keys and values are read where they stand. Forward tiles are (batch, head, block of queries), backward tiles (batch,
+// Queries lie in the lanes of scores, so a block of them is [key][query]: maxima, sums and masks need no step across
+// lanes. Products with the weights read them one query (or key) at a time and have the results' rows in their lanes.
+// Forward tiles are (batch, head, block of queries), backward tiles (batch,
 // key head): every sum has one order. Results may be strided: heads are written side by side where the plan wants them.
 //
 // Dropout falls on the weights and keeps no mask: the number of (batch, head, query, key) is that of its place in the
@@ -16,7 +17,7 @@ namespace {
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 size_t forward_scratch(const Problem &p) {
-  return static_cast<size_t>((p.e + p.ev + kBlock + 2) * p.lq + kBlock * (p.le + p.lv)) + dropout_scratch(p);
+  return static_cast<size_t>((p.e + kBlock + 2) * p.lq + kBlock * (p.le + 2 * p.lv)) + dropout_scratch(p);
 }
 
 size_t forward_workspace(const gp_call *call) {
@@ -24,13 +25,14 @@ size_t forward_workspace(const gp_call *call) {
 }
 
 // Online softmax of a block: scores become weights relative to each query's new maximum; what earlier blocks left in
-// sum and o [ev][query] fades accordingly.
+// sum and o [query][ev] fades accordingly.
 template <class V, class W>
 GP_FN void soften(const Problem &p, const Scores<V> &x, W scale, W *s, W *max, W *sum, W *o) {
+  alignas(64) W fades[kBlock];
   const V low(-static_cast<W>(__builtin_inff())), factor(scale);
   for (int64_t lane = 0; lane < x.lanes; lane += V::lanes) {
     const int64_t seen = x.keys_before(lane + V::lanes), by_all = least(seen, x.keys_of(lane));
-    const int64_t depth = x.keys_before(x.panel_end(lane));
+    const int64_t depth = x.keys_before(x.strip_end(lane));
     W *at = s + lane;
     V top[4] = {low, low, low, low};
     int64_t c = 0;
@@ -51,11 +53,14 @@ GP_FN void soften(const Problem &p, const Scores<V> &x, W scale, W *s, W *max, W
     if (x.j > 0) {
       const V fade = exp_(old - shift);
       total = fma_(load<V>(sum + lane), fade, total);
-      for (int64_t r = 0; r < p.ev; r++) store(o + r * p.lq + lane, load<V>(o + r * p.lq + lane) * fade);
+      store(fades + lane, fade);
     }
     store(sum + lane, total);
     store(max + lane, now);
   }
+  if (x.j == 0) return;
+  for (int64_t r = 0; r < x.rows; r++)
+    for (int64_t j = 0; j < p.ev; j += V::lanes) store(o + r * p.lv + j, load<V>(o + r * p.lv + j) * V(fades[r]));
 }
 
 // A block of queries of one head.
@@ -77,20 +82,20 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, co
   using W = WideOf<T>;
   const int64_t b = at.b, h = at.h, i0 = at.i;
   const int64_t rows = p.queries(i0), lanes = round_up(rows, V::lanes), hk = h / p.group;
-  W *qt = scratch, *o = qt + p.e * p.lq, *s = o + p.ev * p.lq, *max = s + kBlock * p.lq, *sum = max + p.lq;
+  W *qt = scratch, *o = qt + p.e * p.lq, *s = o + kBlock * p.lv, *max = s + kBlock * p.lq, *sum = max + p.lq;
   W *kw = sum + p.lq, *vw = kw + kBlock * p.le, *keep = vw + kBlock * p.lv, *draws = keep + kBlock * p.lq;
   pack_transposed(matrix<T>(in(call, 0), b, h, i0), rows, p.e, qt, p.lq);
   for (int64_t r = 0; r < lanes; r++) {
     max[r] = -static_cast<W>(__builtin_inff());
     sum[r] = 0;
   }
-  if (p.s == 0) memset(o, 0, static_cast<size_t>(p.ev * p.lq) * sizeof(W));
+  if (p.s == 0) memset(o, 0, static_cast<size_t>(rows * p.lv) * sizeof(W));
   const int64_t end = p.causal ? least(p.s, i0 + rows) : p.s;
   for (int64_t j0 = 0; j0 < end; j0 += kBlock) {
     const Scores<V> x(p, i0, j0);
-    const Matrix<const W> k = dense<T>(matrix<T>(in(call, 1), b, hk, j0), x.cols, p.e, kw, p.le);
+    const Matrix<const W> k = elements<T>(matrix<T>(in(call, 1), b, hk, j0), x.cols, p.e, kw, p.le);
     const Matrix<const W> v = dense<T>(matrix<T>(in(call, 2), b, hk, j0), x.cols, p.ev, vw, p.lv);
-    Beside beside(strips_of(x.cols) + strips_of(p.ev) * panels_of<V>(lanes));
+    Beside beside(strips_of(x.cols) + strips_of(rows));
     if (j0 + kBlock < end) {
       beside.add(matrix<T>(in(call, 1), b, hk, j0 + kBlock), p.keys(j0 + kBlock), p.e);
       beside.add(matrix<T>(in(call, 2), b, hk, j0 + kBlock), p.keys(j0 + kBlock), p.ev);
@@ -107,21 +112,21 @@ void forward_tile(const gp_call *call, const Problem &p, const gp_view *mask, co
     if (p.p > 0) {
       draw_block<V, W>(p, x, b, h, draws, keep);
       for (int64_t lane = 0; lane < lanes; lane += V::lanes)
-        for (int64_t c = 0; c < x.keys_before(x.panel_end(lane)); c++)
+        for (int64_t c = 0; c < x.keys_before(x.strip_end(lane)); c++)
           store(s + c * p.lq + lane, load<V>(s + c * p.lq + lane) * load<V>(keep + c * p.lq + lane));
     }
-    product_head<V>(
-        j0 == 0, turned(v), s, p.lq, o, p.lq, p.ev, lanes, [&](int64_t q) { return x.keys_before(q); }, beside);
+    product_within<V>(
+        j0 == 0, Matrix<const W>{s, 1, p.lq}, v.data, v.row, o, p.lv, rows, round_up(p.ev, V::lanes),
+        [](int64_t) { return int64_t{0}; }, [&](int64_t q) { return x.keys_before(q + kStrip); }, beside);
   }
-  alignas(64) W lse[kBlock];
+  alignas(64) W lse[kBlock], inverse[kBlock];
   for (int64_t q = 0; q < lanes; q += V::lanes) {
     const V total = load<V>(sum + q), top = load<V>(max + q);
     const auto empty = total == V(0);
-    const V inverse = select(empty, V(0), V(1) / total);
+    store(inverse + q, select(empty, V(0), V(1) / total));
     store(lse + q, select(empty, top, top + log_(total)));
-    for (int64_t r = 0; r < p.ev; r++) store(o + r * p.lq + q, load<V>(o + r * p.lq + q) * inverse);
   }
-  unpack_transposed(o, p.lq, result<T>(out(call, 0), b, h, i0), rows, p.ev);
+  unpack<T>(o, p.lv, result<T>(out(call, 0), b, h, i0), rows, p.ev, [&](int64_t r) { return inverse[r]; });
   memcpy(data<W>(out(call, 1)) + (b * p.heads + h) * p.t + i0, lse, static_cast<size_t>(rows) * sizeof(W));
 }
 
@@ -156,9 +161,9 @@ enum Input { kDy, kQuery, kKey, kValue, kMask, kY, kLse, kState };
 
 size_t backward_scratch(const Problem &p) {
   const int64_t blocks = (p.t + kBlock - 1) / kBlock;
-  const int64_t lanes = p.e + 2 * p.ev + 2 * kBlock + p.group * blocks * (p.e + 1);  // Qᵀ, dOᵀ, Oᵀ, S, dP, dQᵀ, rowsum
-  return static_cast<size_t>(lanes * p.lq + 3 * kBlock * (p.le + p.lv)) +            // Q, dO, K, V, dK, dV
-         dropout_scratch(p);
+  const int64_t lanes = p.e + 2 * p.ev + 2 * kBlock + p.group * blocks;  // Qᵀ, dOᵀ, Oᵀ, S, dP, rowsum
+  const int64_t rows = 3 * (p.le + p.lv) + p.group * blocks * p.le;      // Q, dO, K, V, dK, dV, dQ
+  return static_cast<size_t>(lanes * p.lq + rows * kBlock) + dropout_scratch(p);
 }
 
 size_t backward_workspace(const gp_call *call) {
@@ -174,7 +179,7 @@ struct Backward {
   const gp_view *mask;
   bool wants[4];        // dquery, dkey, dvalue, dmask
   int64_t b, hk, next;  // next: the key head, counted through the batch, whose first block comes after this one's last
-  W *qt, *dyt, *yt, *s, *dp, *q, *dy, *kw, *vw, *dk, *dv, *dqt, *dot, *keep, *draws;
+  W *qt, *dyt, *yt, *s, *dp, *q, *dy, *kw, *vw, *dkw, *dvw, *dqw, *dot, *keep, *draws;
 
   Backward(const gp_call *c, const Problem &problem, int64_t head, int64_t after, W *scratch)
       : call(c),
@@ -192,42 +197,52 @@ struct Backward {
     const int64_t blocks = (p.t + kBlock - 1) / kBlock;
     qt = take(p.e * p.lq), dyt = take(p.ev * p.lq), yt = take(p.ev * p.lq), s = take(kBlock * p.lq);
     dp = take(kBlock * p.lq), q = take(kBlock * p.le), dy = take(kBlock * p.lv), kw = take(kBlock * p.le);
-    vw = take(kBlock * p.lv), dk = take(kBlock * p.le), dv = take(kBlock * p.lv);
-    dqt = take(p.group * blocks * p.e * p.lq), dot = take(p.group * blocks * p.lq);
+    vw = take(kBlock * p.lv), dkw = take(kBlock * p.le), dvw = take(kBlock * p.lv);
+    dqw = take(p.group * blocks * kBlock * p.le), dot = take(p.group * blocks * p.lq);
     keep = take(p.p > 0 ? kBlock * p.lq : 0), draws = take(p.p > 0 ? kBlock * kBlock : 0);
   }
 
-  // The part of dQᵀ [e][query] and of rowsum(dO O) that belongs to a block of queries.
+  // The part of dQ [query][e] and of rowsum(dO O) that belongs to a block of queries.
   int64_t block_of(int64_t g, int64_t i) const { return g * ((p.t + kBlock - 1) / kBlock) + i / kBlock; }
+
+  Matrix<T> dquery(int64_t g, int64_t i) const { return result<T>(out(call, 0), b, hk * p.group + g, i); }
+  Matrix<W> dq(int64_t g, int64_t i) const {
+    return sums(dquery(g, i), p.e, p.s > 0 && p.s <= kBlock, dqw + block_of(g, i) * kBlock * p.le, p.le);
+  }
 
   void run() {
     for (int64_t j = 0; j < p.s; j += kBlock) keys(j);
     if (!wants[0]) return;
-    if (p.s == 0) memset(dqt, 0, static_cast<size_t>(block_of(p.group, 0) * p.e * p.lq) * sizeof(W));
+    if (p.s == 0) memset(dqw, 0, static_cast<size_t>(block_of(p.group, 0) * kBlock * p.le) * sizeof(W));
     for (int64_t g = 0; g < p.group; g++)
-      for (int64_t i = 0; i < p.t; i += kBlock)
-        unpack_transposed(dqt + block_of(g, i) * p.e * p.lq, p.lq, result<T>(out(call, 0), b, hk * p.group + g, i),
-                          p.queries(i), p.e);
+      for (int64_t i = 0; i < p.t; i += kBlock) deliver(dq(g, i), dquery(g, i), p.queries(i), p.e);
   }
 
   void keys(int64_t j) {
     const int64_t cols = p.keys(j);
+    const bool one_block = p.group == 1 && p.t <= kBlock;
     const Matrix<const W> k = dense<T>(matrix<T>(in(call, kKey), b, hk, j), cols, p.e, kw, p.le);
-    const Matrix<const W> v = dense<T>(matrix<T>(in(call, kValue), b, hk, j), cols, p.ev, vw, p.lv);
-    memset(dk, 0, static_cast<size_t>(cols * p.le) * sizeof(W));
-    memset(dv, 0, static_cast<size_t>(cols * p.lv) * sizeof(W));
+    const Matrix<const W> v = elements<T>(matrix<T>(in(call, kValue), b, hk, j), cols, p.ev, vw, p.lv);
+    const Matrix<T> dkey = result<T>(out(call, 1), b, hk, j), dvalue = result<T>(out(call, 2), b, hk, j);
+    const Matrix<W> dk = sums(dkey, p.e, one_block, dkw, p.le), dv = sums(dvalue, p.ev, one_block, dvw, p.lv);
+    bool fresh = true;
     for (int64_t g = 0; g < p.group; g++) {
       for (int64_t i = 0; i < p.t; i += kBlock) {
         const Scores<V> x(p, i, j);
         if (x.keys_before(x.lanes) > 0) {
-          block(x, g, k, v);
+          block(x, g, k, v, fresh, dk, dv);
+          fresh = false;
         } else if (wants[3]) {
           each_pair(x, g, [](T *dm, int64_t, int64_t) { *dm = narrow<T>(W(0)); });
         }
       }
     }
-    if (wants[1]) unpack(dk, p.le, result<T>(out(call, 1), b, hk, j), cols, p.e);
-    if (wants[2]) unpack(dv, p.lv, result<T>(out(call, 2), b, hk, j), cols, p.ev);
+    for (int64_t c = 0; fresh && c < cols; c++) {  // nobody sees these keys
+      if (wants[1]) memset(dk.data + c * dk.row, 0, static_cast<size_t>(p.e) * sizeof(W));
+      if (wants[2]) memset(dv.data + c * dv.row, 0, static_cast<size_t>(p.ev) * sizeof(W));
+    }
+    if (wants[1]) deliver(dk, dkey, cols, p.e);
+    if (wants[2]) deliver(dv, dvalue, cols, p.ev);
   }
 
   // f(element of dmask, query, key) over a block.
@@ -238,7 +253,8 @@ struct Backward {
       for (int64_t c = 0; c < x.cols; c++) f(m.data + r * m.row + (x.j + c) * m.col, r, c);
   }
 
-  void block(const Scores<V> &x, int64_t g, const Matrix<const W> &k, const Matrix<const W> &v) {
+  void block(const Scores<V> &x, int64_t g, const Matrix<const W> &k, const Matrix<const W> &v, bool fresh,
+             const Matrix<W> &dk, const Matrix<W> &dv) {
     const int64_t h = hk * p.group + g;
     const Matrix<const T> query = matrix<T>(in(call, kQuery), b, h, x.i), grad = matrix<T>(in(call, kDy), b, h, x.i);
     W *mean = dot + block_of(g, x.i) * p.lq;
@@ -254,7 +270,7 @@ struct Backward {
       }
     }
     auto from = [&](int64_t c) { return x.first_lane(c); };
-    auto end = [&](int64_t lane) { return x.keys_before(lane); };
+    auto all = [&](int64_t) { return x.rows; };
     Beside beside = ahead(x, g);
     product_from<V>(k, qt, p.lq, s, p.lq, x.cols, x.lanes, p.e, from, beside);
     product_from<V>(v, dyt, p.lq, dp, p.lq, x.cols, x.lanes, p.ev, from, beside);
@@ -274,20 +290,25 @@ struct Backward {
     const Matrix<const W> weights{s, p.lq, 1}, scores{dp, p.lq, 1};
     if (wants[2]) {
       const Matrix<const W> rows = dense<T>(grad, x.rows, p.ev, dy, p.lv);
-      product_tail<V>(weights, rows.data, rows.row, dv, p.lv, x.cols, round_up(p.ev, V::lanes), x.rows, from, beside);
+      product_within<V>(fresh, weights, rows.data, rows.row, dv.data, dv.row, x.cols, round_up(p.ev, V::lanes), from,
+                        all, beside);
     }
     if (wants[1]) {
       const Matrix<const W> rows = dense<T>(query, x.rows, p.e, q, p.le);
-      product_tail<V>(scores, rows.data, rows.row, dk, p.le, x.cols, round_up(p.e, V::lanes), x.rows, from, beside);
+      product_within<V>(fresh, scores, rows.data, rows.row, dk.data, dk.row, x.cols, round_up(p.e, V::lanes), from, all,
+                        beside);
     }
-    if (wants[0])
-      product_head<V>(x.j == 0, turned(k), dp, p.lq, dqt + block_of(g, x.i) * p.e * p.lq, p.lq, p.e, x.lanes, end,
-                      beside);
+    if (wants[0]) {
+      const Matrix<W> to = dq(g, x.i);
+      product_within<V>(
+          x.j == 0, Matrix<const W>{dp, 1, p.lq}, k.data, k.row, to.data, to.row, x.rows, round_up(p.e, V::lanes),
+          [](int64_t) { return int64_t{0}; }, [&](int64_t q) { return x.keys_before(q + kStrip); }, beside);
+    }
   }
 
   // What the block after this one reads: the next queries, or the next keys with the first queries that see them.
   Beside ahead(const Scores<V> &x, int64_t g) const {
-    Beside beside(4 * strips_of(x.cols) + strips_of(p.e) * panels_of<V>(x.lanes));
+    Beside beside(4 * strips_of(x.cols) + strips_of(x.rows));
     const bool same_head = x.i + kBlock < p.t || g + 1 < p.group, same_keys = same_head || x.j + kBlock < p.s;
     const int64_t i = x.i + kBlock < p.t ? x.i + kBlock : 0, j = same_head ? x.j : same_keys ? x.j + kBlock : 0;
     const int64_t head = same_keys ? b * p.key_heads + hk : next;
@@ -309,8 +330,8 @@ struct Backward {
     const V factor(scale), factor_after(after), low(-static_cast<W>(__builtin_inff()));
     for (int64_t c = 0; c < x.cols; c++) {
       W *w = s + c * p.lq, *d = dp + c * p.lq;
-      const int64_t start = x.first_lane(c), panel = start / (kPanel * V::lanes) * (kPanel * V::lanes);
-      for (int64_t lane = least(panel, x.first_lane(c / kStrip * kStrip)); lane < start; lane += V::lanes) {
+      const int64_t start = x.first_lane(c), strip = start / kStrip * kStrip;
+      for (int64_t lane = least(strip, x.first_lane(c / kStrip * kStrip)); lane < start; lane += V::lanes) {
         store(w + lane, V(0));
         store(d + lane, V(0));
       }

@@ -12,12 +12,8 @@ constexpr int kStrip = 8;                     // rows of a product's result that
 constexpr int kPanel = kLanes == 16 ? 2 : 1;  // its vectors
 constexpr int kShort = kLanes == 16 ? 4 : 2;  // rows of the strips that are left over
 
-// Strips of a result with so many rows, and panels of so many lanes.
+// Strips of a result with so many rows.
 GP_FN int64_t strips_of(int64_t rows) { return (rows + kStrip - 1) / kStrip; }
-template <class V>
-GP_FN int64_t panels_of(int64_t lanes) {
-  return (lanes + kPanel * V::lanes - 1) / (kPanel * V::lanes);
-}
 
 // In assembly, because the compiler otherwise folds the broadcast into every fma of the row and doubles the loads.
 #if defined(__AVX512F__)
@@ -126,33 +122,18 @@ __attribute__((noinline)) void product_from(const Matrix<const W> &a, const W *b
   }
 }
 
-// C[m, n] += A · B over the depths [begin(i), depth) for strips i of kStrip rows.
-template <class V, class W, class Begin>
-__attribute__((noinline)) void product_tail(const Matrix<const W> &a, const W *b, int64_t ldb, W *c, int64_t ldc,
-                                            int64_t m, int64_t n, int64_t depth, Begin begin, Beside &beside) {
+// C[m, n] (+)= A · B over the depths [begin(i), end(i)) for strips i of kStrip rows.
+template <class V, class W, class Begin, class End>
+__attribute__((noinline)) void product_within(bool fresh, const Matrix<const W> &a, const W *b, int64_t ldb, W *c,
+                                              int64_t ldc, int64_t m, int64_t n, Begin begin, End end, Beside &beside) {
   for (int64_t i = 0; i < m; i += kStrip) {
     beside.step();
-    const int64_t k = begin(i);
-    if (k < depth)
-      product_strip<false, V>(a.data + i * a.row + k * a.col, a.row, a.col, b + k * ldb, ldb, c + i * ldc, ldc,
-                              least(kStrip, m - i), 0, n, depth - k);
-  }
-}
-
-// C[m, n] (+)= A · B over the depths [0, end(j)) for panels j of kPanel vectors.
-template <class V, class W, class End>
-__attribute__((noinline)) void product_head(bool fresh, const Matrix<const W> &a, const W *b, int64_t ldb, W *c,
-                                            int64_t ldc, int64_t m, int64_t n, End end, Beside &beside) {
-  for (int64_t j = 0; j < n; j += kPanel * V::lanes) {
-    const int64_t j1 = least(n, j + kPanel * V::lanes), depth = end(j1);
-    for (int64_t i = 0; i < m; i += kStrip) {
-      const int64_t rows = least(kStrip, m - i);
-      beside.step();
-      if (fresh) {
-        product_strip<true, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, rows, j, j1, depth);
-      } else {
-        product_strip<false, V>(a.data + i * a.row, a.row, a.col, b, ldb, c + i * ldc, ldc, rows, j, j1, depth);
-      }
+    const int64_t k = begin(i), depth = end(i) - k, rows = least(kStrip, m - i);
+    const W *from = a.data + i * a.row + k * a.col;
+    if (fresh) {
+      product_strip<true, V>(from, a.row, a.col, b + k * ldb, ldb, c + i * ldc, ldc, rows, 0, n, depth);
+    } else if (depth > 0) {
+      product_strip<false, V>(from, a.row, a.col, b + k * ldb, ldb, c + i * ldc, ldc, rows, 0, n, depth);
     }
   }
 }
@@ -198,41 +179,18 @@ void pack_transposed(const Matrix<const T> &m, int64_t rows, int64_t n, WideOf<T
   }
 }
 
-// m[rows, n] ← fromᵀ, where from is [n, ld].
-template <class T>
-void unpack_transposed(const WideOf<T> *from, int64_t ld, const Matrix<T> &m, int64_t rows, int64_t n) {
-  using V = Compute<T>;
-  constexpr int N = V::lanes;
-  if (m.col != 1) {
-    for (int64_t i = 0; i < rows; i++)
-      for (int64_t j = 0; j < n; j++) m.data[i * m.row + j * m.col] = narrow<T>(from[j * ld + i]);
-    return;
-  }
-  for (int64_t j0 = 0; j0 < n; j0 += N) {
-    for (int64_t i0 = 0; i0 < rows; i0 += N) {
-      const int64_t k = least(n - j0, N);
-      typename V::Raw r[N];
-#pragma GCC unroll 16
-      for (int j = 0; j < N; j++) r[j] = j < k ? load<V>(from + (j0 + j) * ld + i0).v : V(0).v;
-      transpose_lanes<N>(r);
-#pragma GCC unroll 16
-      for (int i = 0; i < N; i++)
-        if (i0 + i < rows) put(m.data + (i0 + i) * m.row + j0, V::of(r[i]), k);
-    }
-  }
-}
-
-// m[rows, n] ← from[rows, ld].
-template <class T>
-void unpack(const WideOf<T> *from, int64_t ld, const Matrix<T> &m, int64_t rows, int64_t n) {
+// m[rows, n] ← from[rows, ld], row i times factor(i).
+template <class T, class Factor>
+void unpack(const WideOf<T> *from, int64_t ld, const Matrix<T> &m, int64_t rows, int64_t n, Factor factor) {
   using V = Compute<T>;
   for (int64_t i = 0; i < rows; i++) {
     T *to = m.data + i * m.row;
     const WideOf<T> *f = from + i * ld;
+    const V by(factor(i));
     if (m.col == 1) {
-      each_vector<V>(n, [&](int64_t j, int64_t k) { put(to + j, get<V>(f + j, k), k); });
+      each_vector<V>(n, [&](int64_t j, int64_t k) { put(to + j, get<V>(f + j, k) * by, k); });
     } else {
-      for (int64_t j = 0; j < n; j++) to[j * m.col] = narrow<T>(f[j]);
+      for (int64_t j = 0; j < n; j++) to[j * m.col] = narrow<T>(f[j] * factor(i));
     }
   }
 }

@@ -53,11 +53,6 @@ template <class T>
 GP_FN Matrix<T> result(const gp_view &v, int64_t b, int64_t h, int64_t row) {
   return {data<T>(v) + b * v.stride[0] + h * v.stride[1] + row * v.stride[2], v.stride[2], v.stride[3]};
 }
-template <class W>
-GP_FN Matrix<const W> turned(const Matrix<const W> &m) {
-  return {m.data, m.col, m.row};
-}
-
 // The same values in the wide type, rows one after the other: where they stand if they do so already. Rows of several
 // heads side by side are copied: they lie a multiple of a few lines apart and would evict each other from L1.
 template <class T>
@@ -67,6 +62,29 @@ GP_FN Matrix<const WideOf<T>> dense(const Matrix<const T> &m, int64_t rows, int6
   }
   pack(m, rows, n, to, ld);
   return {to, ld, 1};
+}
+
+// The same for an operand that is read one element at a time: it may stand anyhow.
+template <class T>
+GP_FN Matrix<const WideOf<T>> elements(const Matrix<const T> &m, int64_t rows, int64_t n, WideOf<T> *to, int64_t ld) {
+  if constexpr (sizeof(T) == sizeof(WideOf<T>)) return m;
+  pack(m, rows, n, to, ld);
+  return {to, ld, 1};
+}
+
+// Where products add up rows of n elements: in the result itself if these products are all there is and its rows have
+// whole vectors, else in scratch, from which `deliver` takes them.
+template <class T>
+GP_FN Matrix<WideOf<T>> sums(const Matrix<T> &to, int64_t n, bool all, WideOf<T> *scratch, int64_t ld) {
+  if constexpr (sizeof(T) == sizeof(WideOf<T>)) {
+    if (all && to.col == 1 && n % Compute<T>::lanes == 0) return to;
+  }
+  return {scratch, ld, 1};
+}
+template <class T>
+GP_FN void deliver(const Matrix<WideOf<T>> &from, const Matrix<T> &to, int64_t rows, int64_t n) {
+  if (static_cast<const void *>(from.data) != to.data)
+    unpack(from.data, from.row, to, rows, n, [](int64_t) { return WideOf<T>(1); });
 }
 
 // One block of scores: queries from i, keys from j.
@@ -84,11 +102,8 @@ struct Scores {
   GP_FN int64_t keys_before(int64_t lane) const { return !causal ? cols : least(cols, most(0, i + lane - j)); }
   // Keys that query `lane` sees.
   GP_FN int64_t keys_of(int64_t lane) const { return keys_before(lane + 1); }
-  // The end of the panel of vectors that `lane` is in.
-  GP_FN int64_t panel_end(int64_t lane) const {
-    constexpr int64_t kWide = kPanel * V::lanes;
-    return least(lanes, (lane / kWide + 1) * kWide);
-  }
+  // The end of the strips of queries that vector `lane` has a part in.
+  static GP_FN int64_t strip_end(int64_t lane) { return round_up(lane + V::lanes, kStrip); }
   // v in the queries of vector `lane` that see key c, else `other`.
   GP_FN V seen(int64_t lane, int64_t c, V v, V other) const {
     const int64_t blind = causal ? j + c - i - lane : 0;
