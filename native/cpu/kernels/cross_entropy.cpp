@@ -64,17 +64,21 @@ struct Stats {
   V max, log_sum, far;
 };
 
+// Of k rows of n elements.
 template <class V, class T>
-GP_FN Stats<V> row_stats(const T *x, const T *w, int64_t n, bool smooth) {
-  V m(row_max<V>(x, n)), far(0);
-  V l(log_one(row_sum<V>(n, [&](int64_t i, int64_t k) { return exp_(get<V>(x + i, k) - m); })));
-  if (smooth) {
-    far = V(row_sum<V>(n, [&](int64_t i, int64_t k) {
-      V d = m - get<V>(x + i, k);
-      return w == nullptr ? d : d * get<V>(w + i, k);
-    }));
+GP_FN Stats<V> row_stats(const T *x, const T *w, int64_t n, int64_t k, bool smooth) {
+  V max(0), sum(1), far(0);
+  for (int64_t r = 0; r < k; r++, x += n) {
+    const V m(row_max<V>(x, n));
+    max.v[r] = m.v[0];
+    sum.v[r] = row_sum<V>(n, [&](int64_t i, int64_t lanes) { return exp_(get<V>(x + i, lanes) - m); });
+    if (!smooth) continue;
+    far.v[r] = row_sum<V>(n, [&](int64_t i, int64_t lanes) {
+      V d = m - get<V>(x + i, lanes);
+      return w == nullptr ? d : d * get<V>(w + i, lanes);
+    });
   }
-  return {m, l, far};
+  return {max, log_(sum), far};
 }
 
 template <class V, class T>
@@ -98,14 +102,26 @@ GP_FN WideOf<T> weight_sum(const T *w, int64_t n) {
 
 size_t forward_workspace(const gp_call *call) { return static_cast<size_t>(numel(in(call, 1))) * 2 * sizeof(double); }
 
-// Vectors of samples: (first element of logits, first sample, how many, whether they are neighbours in memory).
+// Samples that are worked on together: neighbours along the inner axes, or short rows. A vector of them at most.
+struct Neighbours {
+  int64_t count, apart;  // of a run, and the elements from one to the next
+  int64_t together;
+  template <class V>
+  static Neighbours of(const Problem &p, V) {
+    constexpr int64_t kShortRow = 512;
+    if (p.inner != 1) return {p.inner, 1, V::lanes};
+    return {p.outer, p.classes, p.classes <= kShortRow ? V::lanes : 1};
+  }
+};
+
+// body(first element of logits, first sample, how many)
 template <class V, class F>
-GP_FN void each_samples(const Problem &p, const F &body) {
-  const int64_t lanes = p.inner == 1 ? 1 : V::lanes, groups = (p.inner + lanes - 1) / lanes;
-  ranges(p.outer * groups, rows_per_tile(p.classes * lanes), [&](int64_t begin, int64_t end) {
+GP_FN void each_samples(const Problem &p, const Neighbours &near, const F &body) {
+  const int64_t groups = (near.count + near.together - 1) / near.together, runs = p.inner != 1 ? p.outer : 1;
+  ranges(runs * groups, rows_per_tile(p.classes * near.together), [&](int64_t begin, int64_t end) {
     for (int64_t g = begin; g < end; g++) {
-      const int64_t o = g / groups, j = g % groups * lanes, left = p.inner - j;
-      body(o * p.classes * p.inner + j, o * p.inner + j, left < lanes ? left : lanes);
+      const int64_t o = g / groups, j = g % groups * near.together;
+      body(o * p.classes * p.inner + j * near.apart, o * near.count + j, least(near.together, near.count - j));
     }
   });
 }
@@ -121,9 +137,10 @@ void run_forward(const gp_call *call, const Problem &p) {
   W *loss = static_cast<W *>(call->workspace), *share = loss + n;
   const W near = static_cast<W>(1.0 - p.smoothing), far = static_cast<W>(p.smoothing / static_cast<double>(p.classes));
   const W total = p.smoothing > 0 ? weight_sum(w, p.classes) : W(0);
-  each_samples<V>(p, [&](int64_t at, int64_t sample, int64_t k) {
+  const Neighbours together = Neighbours::of(p, V(0));
+  each_samples<V>(p, together, [&](int64_t at, int64_t sample, int64_t k) {
     const bool smooth = p.smoothing > 0;
-    Stats<V> s = p.inner == 1 ? row_stats<V>(x + at, w, p.classes, smooth)
+    Stats<V> s = p.inner == 1 ? row_stats<V>(x + at, w, p.classes, k, smooth)
                               : column_stats<V>(x + at, w, p.classes, p.inner, k, smooth);
     for (int64_t i = 0; i < k; i++) {
       const int64_t id = target_at(target, sample + i);
@@ -134,7 +151,7 @@ void run_forward(const gp_call *call, const Problem &p) {
       if (id == p.ignore) continue;
       const W weight = w == nullptr ? W(1) : static_cast<W>(widen(w[id]));
       share[sample + i] = weight;
-      W value = weight * (l + (m - static_cast<W>(widen(x[at + i + id * p.inner]))));
+      W value = weight * (l + (m - static_cast<W>(widen(x[at + i * together.apart + id * p.inner]))));
       if (smooth) value = near * value + far * (s.far.v[i] + total * l);
       loss[sample + i] = value;
     }
@@ -171,45 +188,47 @@ void run_backward(const gp_call *call, const Problem &p) {
   const W near = static_cast<W>(1.0 - p.smoothing), far = static_cast<W>(p.smoothing / static_cast<double>(p.classes));
   const W total = p.smoothing > 0 ? weight_sum(w, p.classes) : W(0);
   const W common = p.reduction == kMean ? static_cast<W>(widen(*dy)) / weights : static_cast<W>(widen(*dy));
-  each_samples<V>(p, [&](int64_t at, int64_t sample, int64_t k) {
-    V all(0), even(0);  // factors of p[c] and of w[c]
-    W hit[V::lanes];
+  const Neighbours together = Neighbours::of(p, V(0));
+  each_samples<V>(p, together, [&](int64_t at, int64_t sample, int64_t k) {
+    V all(0), even(0), hit(0);  // factors of p[c], of w[c], and what the target's element loses
+    V shift(0);                 // the target's logit
+    int64_t place[V::lanes];    // of the target's element; -1: the sample is ignored
     for (int64_t i = 0; i < k; i++) {
       const int64_t id = target_at(target, sample + i);
-      hit[i] = 0;
+      place[i] = -1;
       if (id == p.ignore) continue;
+      place[i] = at + i * together.apart + id * p.inner;
+      shift.v[i] = static_cast<W>(widen(x[place[i]]));
       const W g = p.reduction == kNone ? static_cast<W>(widen(dy[sample + i])) : common;
-      hit[i] = g * near * (w == nullptr ? W(1) : static_cast<W>(widen(w[id])));
+      hit.v[i] = g * near * (w == nullptr ? W(1) : static_cast<W>(widen(w[id])));
       even.v[i] = g * far;
-      all.v[i] = hit[i] + even.v[i] * total;
+      all.v[i] = hit.v[i] + even.v[i] * total;
     }
-    const V m = p.inner == 1 ? V(maxima[sample]) : get<V>(maxima + sample, k);
-    const V l = p.inner == 1 ? V(logs[sample]) : get<V>(logs + sample, k);
-    auto write = [&](int64_t c, int64_t lanes, V a, V e, V wc) __attribute__((always_inline)) {
-      V q = exp_((get<V>(x + at + c, lanes) - m) - l);
-      // an ignored sample has no gradient, whatever its logits
-      put(dx + at + c, select(a == V(0), V(0), a * q) - e * wc, lanes);
-    };
-    auto remember = [&](int64_t i, int64_t id) {  // the target's element from unrounded numbers
-      const int64_t c = id * p.inner + i;
-      const W q = exp_one((static_cast<W>(widen(x[at + c])) - m.v[p.inner == 1 ? 0 : i]) - l.v[p.inner == 1 ? 0 : i]);
-      const W wc = w == nullptr ? W(1) : static_cast<W>(widen(w[id]));
-      dx[at + c] = narrow<T>(all.v[i] * q - even.v[i] * wc - hit[i]);
+    const V m = get<V>(maxima + sample, k), l = get<V>(logs + sample, k);
+    // c: of its first element; an ignored sample has no gradient, whatever its logits
+    auto write = [&](int64_t c, int64_t lanes, V top, V log, V a, V e, V wc) __attribute__((always_inline)) {
+      const V q = exp_((get<V>(x + c, lanes) - top) - log);
+      put(dx + c, select(a == V(0), V(0), a * q) - e * wc, lanes);
     };
     if (p.inner == 1) {
-      const V a(all.v[0]), e(even.v[0]);
-      each_vector<V>(
-          p.classes, [&](int64_t c, int64_t lanes) __attribute__((always_inline)) {
-            write(c, lanes, a, e, w == nullptr ? V(1) : get<V>(w + c, lanes));
-          });
-    } else {
-      for (int64_t c = 0; c < p.classes; c++) {
-        write(c * p.inner, k, all, even, w == nullptr ? V(1) : V(static_cast<W>(widen(w[c]))));
+      for (int64_t i = 0; i < k; i++) {
+        const V top(m.v[i]), log(l.v[i]), a(all.v[i]), e(even.v[i]);
+        const int64_t row = at + i * p.classes;
+        each_vector<V>(
+            p.classes, [&](int64_t c, int64_t lanes) __attribute__((always_inline)) {
+              write(row + c, lanes, top, log, a, e, w == nullptr ? V(1) : get<V>(w + c, lanes));
+            });
       }
+    } else {
+      for (int64_t c = 0; c < p.classes; c++)
+        write(at + c * p.inner, k, m, l, all, even, w == nullptr ? V(1) : V(static_cast<W>(widen(w[c]))));
     }
+    // The target's element from unrounded numbers.
+    const V q = exp_((shift - m) - l);
     for (int64_t i = 0; i < k; i++) {
-      const int64_t id = target_at(target, sample + i);
-      if (id != p.ignore) remember(i, id);
+      if (place[i] < 0) continue;
+      const W wc = w == nullptr ? W(1) : static_cast<W>(widen(w[target_at(target, sample + i)]));
+      dx[place[i]] = narrow<T>(all.v[i] * q.v[i] - even.v[i] * wc - hit.v[i]);
     }
   });
 }
