@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 #include "../cpu/threads.h"
 #include "error.h"
+#include "independent.h"
 
 namespace gp {
 
@@ -155,6 +157,7 @@ int32_t Program::read_instructions(const double *p, const double *end, size_t co
     c.status = device_->asynchronous ? device_->status : &status_;
     c.sequence = device_->asynchronous ? late_sequence(id, static_cast<int64_t>(i)) : static_cast<int64_t>(i);
   }
+  places_ = patches_;
   std::stable_sort(patches_.begin(), patches_.end(), [](const Patch &a, const Patch &b) { return a.slot < b.slot; });
   patch_first_.assign(slots_.size() + 1, 0);
   for (const Patch &patch : patches_) patch_first_[patch.slot + 1]++;
@@ -170,15 +173,88 @@ int32_t Program::read_instructions(const double *p, const double *end, size_t co
   return GP_OK;
 }
 
-// One workspace for all: the instructions run one after the other. Kernels keep scratch per thread, so it follows the
-// number of threads.
+// Neighbours that do the same to operands of the same shapes, none of which depends on another, run side by side, each
+// on one thread: their serial parts too share the processors, and nobody waits between them. Not those that write
+// through their inputs: none may run behind one that failed.
+void Program::find_groups() {
+  constexpr size_t kLeastBytes = 32 << 10, kMostBytes = 1 << 20;  // of an instruction's views; of its results
+  constexpr size_t kMost = 256;
+  const size_t n = instructions_.size(), threads = static_cast<size_t>(thread_count());
+  group_end_.resize(n);
+  std::iota(group_end_.begin(), group_end_.end(), size_t{1});
+  if (device_->asynchronous || threads < 2) return;
+  struct Views {
+    const gp_view *from, *to, *outputs;
+  };
+  auto views = [&](size_t i) {
+    const gp_view *next = i + 1 < n ? instructions_[i + 1].call.inputs : views_.data() + views_.size();
+    return Views{instructions_[i].call.inputs, next, instructions_[i].call.outputs};
+  };
+  auto bytes = [](const gp_view *v, const gp_view *end) {
+    size_t sum = 0;
+    for (; v < end; v++) {
+      size_t size = v->dtype == GP_NONE ? 0 : dtype_bytes(v->dtype);
+      for (int d = 0; d < v->ndim; d++) size *= static_cast<size_t>(v->shape[d]);
+      sum += size;
+    }
+    return sum;
+  };
+  auto alike = [&](const Views &a, const Views &b) {
+    return std::equal(a.from, a.to, b.from, b.to, [](const gp_view &x, const gp_view &y) {
+      return x.dtype == y.dtype && x.ndim == y.ndim && std::equal(x.shape, x.shape + x.ndim, y.shape);
+    });
+  };
+  std::vector<Footprint> touched;
+  // Adds those of an instruction, unless one of them stands in the way.
+  auto joins = [&](const Views &v) {
+    const size_t before = touched.size();
+    for (const gp_view *view = v.from; view < v.to; view++) {
+      if (view->dtype == GP_NONE) continue;
+      const Patch &place = places_[static_cast<size_t>(view - views_.data())];
+      const Slot &slot = slots_[place.slot];
+      const bool arena = slot.kind == kArena;
+      const Footprint f = footprint(*view, arena ? 0 : 1 + place.slot,
+                                    place.offset + (arena ? static_cast<int64_t>(slot.a) : 0), view >= v.outputs);
+      for (size_t i = 0; i < before; i++)
+        if (!apart(touched[i], f)) return false;
+      touched.push_back(f);
+    }
+    return true;
+  };
+  for (size_t i = 0; i < n; i = group_end_[i]) {
+    const gp_kernel *kernel = instructions_[i].kernel;
+    const Views first = views(i);
+    if ((kernel->flags & GP_KERNEL_MUTATES) != 0 || bytes(first.from, first.to) < kLeastBytes ||
+        bytes(first.outputs, first.to) > kMostBytes)
+      continue;
+    touched.clear();
+    size_t end = i;
+    while (end < n && end - i < kMost && instructions_[end].kernel == kernel && alike(first, views(end)) &&
+           joins(views(end)))
+      end++;
+    const size_t count = end - i, rounds = (count + threads - 1) / threads;
+    if (count >= 2 && rounds * threads * 8 <= count * 9) group_end_[i] = end;
+    if (outcomes_.size() < count) outcomes_.resize(count);
+  }
+}
+
+// One workspace for all: the instructions run one after the other, and those of a group have one per thread. Kernels
+// keep scratch per thread, so it follows the number of threads.
 int32_t Program::place_workspace() {
   size_t most = 0;
   workspace_threads_ = thread_count();
-  for (Instruction &i : instructions_) {
-    i.call.workspace_size = i.kernel->workspace != nullptr ? i.kernel->workspace(&i.call) : 0;
-    most = std::max(most, i.call.workspace_size);
+  find_groups();
+  group_workspace_ = 0;
+  for (size_t i = 0; i < instructions_.size();) {
+    const size_t end = group_end_[i];
+    for (const bool alone = end == i + 1; i < end; i++) {
+      Instruction &it = instructions_[i];
+      it.call.workspace_size = it.kernel->workspace != nullptr ? it.kernel->workspace(&it.call) : 0;
+      size_t &size = alone ? most : group_workspace_;
+      size = std::max(size, (it.call.workspace_size + 63) / 64 * 64);
+    }
   }
+  most = std::max(most, group_workspace_ * static_cast<size_t>(workspace_threads_));
   if (most > workspace_.bytes) {
     device_->allocator->release(workspace_);
     workspace_ = Block{};
@@ -211,7 +287,8 @@ int32_t Program::run(void *const *externals, void *const *outputs, const std::at
   for (size_t i = 0; i < outputs_.size(); i++) bind(outputs_[i], outputs[i]);
   status_ = gp_status{};
   Step step;
-  for (size_t i = 0; i < instructions_.size(); i++) {
+  for (size_t i = 0, end; i < instructions_.size(); i = end) {
+    end = group_end_[i];
     if (cancel.load(std::memory_order_relaxed)) {
       *status = gp_status{static_cast<int64_t>(i), GP_DEVICE_ERROR, 0, 0, 0};
       return fail(GP_DEVICE_ERROR, "the environment is closing");
@@ -219,23 +296,55 @@ int32_t Program::run(void *const *externals, void *const *outputs, const std::at
     const Instruction &it = instructions_[i];
     Clock::time_point begin;
     if (profiling_) begin = Clock::now();
-    int32_t code = it.kernel->run(device_->context, it.kernel, &it.call);
+    const int32_t code =
+        end > i + 1 ? run_group(i, end, status) : it.kernel->run(device_->context, it.kernel, &it.call);
     if (profiling_) {
       if (device_->asynchronous) device_->api->synchronize(device_->context);
-      nanoseconds_[i] +=
-          static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count());
+      const auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
+      for (size_t k = i; k < end; k++) nanoseconds_[k] += static_cast<double>(spent) / static_cast<double>(end - i);
     }
-    if (!device_->asynchronous && status_.code != GP_OK) {
-      *status = status_;
-      return fail(status_.code, "[%s] failed at position %lld with value %.17g (instruction %zu)", it.kernel->op,
-                  static_cast<long long>(status_.position), status_.value, i);
+    if (end > i + 1) {
+      if (code != GP_OK) return code;
+      continue;
     }
-    if (code != GP_OK) {
-      *status = gp_status{static_cast<int64_t>(i), code, 0, 0, 0};
-      return fail(code, "[%s] failed: %s (instruction %zu)", it.kernel->op, device_->api->last_error(), i);
-    }
+    const bool reported = !device_->asynchronous && status_.code != GP_OK;
+    if (reported || code != GP_OK) return failure(i, code, reported ? status_ : gp_status{}, status);
   }
   if (profiling_) runs_ += 1;
+  return GP_OK;
+}
+
+// What a failed launch leaves in `status`; `cell` has a code where it reported one itself.
+int32_t Program::failure(size_t i, int32_t code, const gp_status &cell, gp_status *status) const {
+  const char *op = instructions_[i].kernel->op;
+  if (cell.code != GP_OK) {
+    *status = cell;
+    return fail(cell.code, "[%s] failed at position %lld with value %.17g (instruction %zu)", op,
+                static_cast<long long>(cell.position), cell.value, i);
+  }
+  *status = gp_status{static_cast<int64_t>(i), code, 0, 0, 0};
+  return fail(code, "[%s] failed: %s (instruction %zu)", op, device_->api->last_error(), i);
+}
+
+// The first that fails counts, as if they had run one after the other.
+int32_t Program::run_group(size_t first, size_t end, gp_status *status) {
+  auto body = [&](int64_t k, int slot) {
+    const Instruction &it = instructions_[first + static_cast<size_t>(k)];
+    Outcome &outcome = outcomes_[static_cast<size_t>(k)];
+    outcome.status = gp_status{};
+    gp_call call = it.call;
+    call.status = &outcome.status;
+    if (call.workspace != nullptr)
+      call.workspace = static_cast<char *>(call.workspace) + static_cast<size_t>(slot) * group_workspace_;
+    outcome.code = it.kernel->run(device_->context, it.kernel, &call);
+  };
+  parallel_tiles(
+      static_cast<int64_t>(end - first),
+      [](void *arg, int64_t k, int slot) { (*static_cast<decltype(body) *>(arg))(k, slot); }, &body);
+  for (size_t i = first; i < end; i++) {
+    const Outcome &o = outcomes_[i - first];
+    if (o.code != GP_OK || o.status.code != GP_OK) return failure(i, o.code, o.status, status);
+  }
   return GP_OK;
 }
 

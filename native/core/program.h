@@ -47,12 +47,19 @@ class Program {
     size_t view, slot;
     int64_t offset;  // bytes into the slot
   };
+  struct Outcome {
+    int32_t code;
+    gp_status status;
+  };
 
   Program() = default;
   int32_t read(const double *blob, size_t length, int32_t id);
   int32_t read_slots(const double **p, const double *end, size_t count, size_t externals, size_t outputs);
   int32_t read_instructions(const double *p, const double *end, size_t count, int32_t id);
+  void find_groups();
   int32_t place_workspace();
+  int32_t run_group(size_t first, size_t end, gp_status *status);
+  int32_t failure(size_t instruction, int32_t code, const gp_status &cell, gp_status *status) const;
   void bind(size_t slot, void *data);
   static int32_t resolve_slot(void *program, Device *device, double name, Memory *out);
 
@@ -61,10 +68,14 @@ class Program {
   std::vector<Slot> slots_;
   std::vector<size_t> externals_, outputs_;  // their slots
   std::vector<Instruction> instructions_;
+  std::vector<size_t> group_end_;  // of an instruction: the end of those that run beside it, from it on
+  std::vector<Outcome> outcomes_;  // of a group
+  size_t group_workspace_ = 0;     // bytes per thread
   std::vector<gp_view> views_;
   std::vector<int32_t> integers_;
   std::vector<double> attrs_;
   std::vector<Patch> patches_;       // ordered by slot
+  std::vector<Patch> places_;        // the same by view
   std::vector<size_t> patch_first_;  // per slot, and the end
   gp_status status_{};
   int workspace_threads_ = 0;

@@ -27,7 +27,7 @@ let current = 0;
 
 function prepare(target: Target, index: number, plain: boolean): { readonly call: Call; readonly spoiled: boolean } {
   const dice = new Dice(seed, index);
-  const v = new Values(dice, plain, fake);
+  const v = new Values(dice, plain, fake, target.name.startsWith('io.save'));
   gp.manualSeed(index);
   const call = target.make(v);
   const spoiled = dice.chance(0.7);

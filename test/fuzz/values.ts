@@ -20,11 +20,14 @@ export class Values {
   /** Hand over row-major copies instead of views: the same call with the same values. */
   readonly plain: boolean;
   readonly #fake: string | undefined;
+  readonly #writes: boolean;
 
-  constructor(dice: Dice, plain: boolean, fake: string | undefined) {
+  /** `writes`: to files, which may have as many gigabytes as somebody asks for; no case needs to. */
+  constructor(dice: Dice, plain: boolean, fake: string | undefined, writes = false) {
     this.dice = dice;
     this.plain = plain;
     this.#fake = fake;
+    this.#writes = writes;
   }
 
   /** Small shapes, now and then with an empty axis. */
@@ -85,7 +88,9 @@ export class Values {
       case 1:
         return this.#fake === undefined ? this.fill([0]) : this.fill(this.shape(2)).to(this.#fake);
       case 2:
-        return this.fill([1]).expand([this.dice.pick([2 ** 20, 2 ** 31, 2 ** 40, 2 ** 52])]);
+        return this.fill([1]).expand([
+          Math.min(this.dice.pick([2 ** 20, 2 ** 31, 2 ** 40, 2 ** 52]), this.#writes ? 2 ** 20 : Infinity),
+        ]);
       case 3:
         return this.fill([1, 1, 1, 1, 1, 1, 1, 2]);
       case 4:

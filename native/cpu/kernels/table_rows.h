@@ -8,9 +8,10 @@ namespace {
 // The position of the first id that is no row of the table; -1 if all are. The first loop is the one that vectorises.
 template <class I>
 GP_FN int64_t first_outside(const I *id, int64_t n, int64_t rows) {
-  bool outside = false;
-  for (int64_t i = 0; i < n; i++) outside |= static_cast<uint64_t>(id[i]) >= static_cast<uint64_t>(rows);
-  for (int64_t i = 0; outside && i < n; i++)
+  uint64_t most = 0;
+  for (int64_t i = 0; i < n; i++) most = static_cast<uint64_t>(id[i]) > most ? static_cast<uint64_t>(id[i]) : most;
+  if (most < static_cast<uint64_t>(rows)) return -1;
+  for (int64_t i = 0; i < n; i++)
     if (static_cast<uint64_t>(id[i]) >= static_cast<uint64_t>(rows)) return i;
   return -1;
 }
