@@ -129,12 +129,12 @@ export function sampleToken(logits: ArrayLike<number>, options: SamplingOptions,
   return tokens?.[last] ?? last;
 }
 
-/** The same from a tensor of one row of logits, of which the likeliest token is found where they lie. */
+/** The same from a tensor [1, vocab], of which the likeliest token is found where it lies. */
 export function sampleRow(logits: Tensor, options: SamplingOptions, u: number): number {
   if (options.temperature === 0) {
-    const { values, indices } = logits.reshape([-1]).max(0);
-    needFinite(values.item());
-    return indices.item();
+    const token = logits.argmax().item(); // NaN wins
+    needFinite(logits.select(1, token).item());
+    return token;
   }
   return sampleToken(logits.dtype === 'f64' ? logits.data('f64') : logits.to('f32').data('f32'), options, u);
 }
