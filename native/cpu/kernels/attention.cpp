@@ -4,8 +4,8 @@
 //
 // Queries lie in the lanes of scores, so a block of them is [key][query]: maxima, sums and masks need no step across
 // lanes. Products with the weights read them one query (or key) at a time and have the results' rows in their lanes.
-// Forward tiles are (batch, head, block of queries), backward tiles (batch,
-// key head): every sum has one order. Results may be strided: heads are written side by side where the plan wants them.
+// Forward tiles are (batch, head, block of queries), backward tiles (batch, key head): every sum has one order. Results
+// may be strided: heads are written side by side where the plan wants them.
 //
 // Dropout falls on the weights and keeps no mask: the number of (batch, head, query, key) is that of its place in the
 // matrix of weights, drawn again wherever a block needs it.
@@ -223,7 +223,8 @@ struct Backward {
     const bool one_block = p.group == 1 && p.t <= kBlock;
     const Matrix<const W> k = dense<T>(matrix<T>(in(call, kKey), b, hk, j), cols, p.e, kw, p.le);
     const Matrix<const W> v = elements<T>(matrix<T>(in(call, kValue), b, hk, j), cols, p.ev, vw, p.lv);
-    const Matrix<T> dkey = result<T>(out(call, 1), b, hk, j), dvalue = result<T>(out(call, 2), b, hk, j);
+    const Matrix<T> dkey = wants[1] ? result<T>(out(call, 1), b, hk, j) : Matrix<T>{};
+    const Matrix<T> dvalue = wants[2] ? result<T>(out(call, 2), b, hk, j) : Matrix<T>{};
     const Matrix<W> dk = sums(dkey, p.e, one_block, dkw, p.le), dv = sums(dvalue, p.ev, one_block, dvw, p.lv);
     bool fresh = true;
     for (int64_t g = 0; g < p.group; g++) {
