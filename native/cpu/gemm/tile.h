@@ -271,7 +271,7 @@ struct TileRun {
   // of the strip
   int64_t r = 0;  // in the block
   int rows = 0;
-  const void **fetched = fetches, **fetches_end = fetches;  // written by the last call; there is room until
+  const void **fetched = fetches, **fetches_end = fetches;  // where the last list ended; where the room ends
 };
 
 template <class P>
