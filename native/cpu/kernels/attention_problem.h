@@ -53,6 +53,7 @@ template <class T>
 GP_FN Matrix<T> result(const gp_view &v, int64_t b, int64_t h, int64_t row) {
   return {data<T>(v) + b * v.stride[0] + h * v.stride[1] + row * v.stride[2], v.stride[2], v.stride[3]};
 }
+
 // The same values in the wide type, rows one after the other: where they stand if they do so already. Rows of several
 // heads side by side are copied: they lie a multiple of a few lines apart and would evict each other from L1.
 template <class T>

@@ -58,7 +58,7 @@ bool check_targets(const gp_call *call, const gp_view &target, const Problem &p)
   return targets_in_range<uint8_t>(call, target, p);
 }
 
-// Maximum, logarithm of the sum, and (with smoothing) Σ w (max - x) of one sample or of k neighbouring ones.
+// Maximum, logarithm of the sum, and (with smoothing) Σ w (max - x) of k neighbouring samples.
 template <class V>
 struct Stats {
   V max, log_sum, far;
@@ -102,20 +102,19 @@ GP_FN WideOf<T> weight_sum(const T *w, int64_t n) {
 
 size_t forward_workspace(const gp_call *call) { return static_cast<size_t>(numel(in(call, 1))) * 2 * sizeof(double); }
 
-// Samples that are worked on together: neighbours along the inner axes, or short rows. A vector of them at most.
+// Samples that are worked on together: neighbours along the inner axes, or short rows. A vector of `lanes` at most.
 struct Neighbours {
   int64_t count, apart;  // of a run, and the elements from one to the next
   int64_t together;
-  template <class V>
-  static Neighbours of(const Problem &p, V) {
-    constexpr int64_t kShortRow = 512;
-    if (p.inner != 1) return {p.inner, 1, V::lanes};
-    return {p.outer, p.classes, p.classes <= kShortRow ? V::lanes : 1};
-  }
 };
+Neighbours neighbours(const Problem &p, int64_t lanes) {
+  constexpr int64_t kShortRow = 512;
+  if (p.inner != 1) return {p.inner, 1, lanes};
+  return {p.outer, p.classes, p.classes <= kShortRow ? lanes : 1};
+}
 
 // body(first element of logits, first sample, how many)
-template <class V, class F>
+template <class F>
 GP_FN void each_samples(const Problem &p, const Neighbours &near, const F &body) {
   const int64_t groups = (near.count + near.together - 1) / near.together, runs = p.inner != 1 ? p.outer : 1;
   ranges(runs * groups, rows_per_tile(p.classes * near.together), [&](int64_t begin, int64_t end) {
@@ -137,8 +136,8 @@ void run_forward(const gp_call *call, const Problem &p) {
   W *loss = static_cast<W *>(call->workspace), *share = loss + n;
   const W near = static_cast<W>(1.0 - p.smoothing), far = static_cast<W>(p.smoothing / static_cast<double>(p.classes));
   const W total = p.smoothing > 0 ? weight_sum(w, p.classes) : W(0);
-  const Neighbours together = Neighbours::of(p, V(0));
-  each_samples<V>(p, together, [&](int64_t at, int64_t sample, int64_t k) {
+  const Neighbours together = neighbours(p, V::lanes);
+  each_samples(p, together, [&](int64_t at, int64_t sample, int64_t k) {
     const bool smooth = p.smoothing > 0;
     Stats<V> s = p.inner == 1 ? row_stats<V>(x + at, w, p.classes, k, smooth)
                               : column_stats<V>(x + at, w, p.classes, p.inner, k, smooth);
@@ -188,17 +187,17 @@ void run_backward(const gp_call *call, const Problem &p) {
   const W near = static_cast<W>(1.0 - p.smoothing), far = static_cast<W>(p.smoothing / static_cast<double>(p.classes));
   const W total = p.smoothing > 0 ? weight_sum(w, p.classes) : W(0);
   const W common = p.reduction == kMean ? static_cast<W>(widen(*dy)) / weights : static_cast<W>(widen(*dy));
-  const Neighbours together = Neighbours::of(p, V(0));
-  each_samples<V>(p, together, [&](int64_t at, int64_t sample, int64_t k) {
+  const Neighbours together = neighbours(p, V::lanes);
+  each_samples(p, together, [&](int64_t at, int64_t sample, int64_t k) {
     V all(0), even(0), hit(0);  // factors of p[c], of w[c], and what the target's element loses
-    V shift(0);                 // the target's logit
+    V logit(0);                 // the target's
     int64_t place[V::lanes];    // of the target's element; -1: the sample is ignored
     for (int64_t i = 0; i < k; i++) {
       const int64_t id = target_at(target, sample + i);
       place[i] = -1;
       if (id == p.ignore) continue;
       place[i] = at + i * together.apart + id * p.inner;
-      shift.v[i] = static_cast<W>(widen(x[place[i]]));
+      logit.v[i] = static_cast<W>(widen(x[place[i]]));
       const W g = p.reduction == kNone ? static_cast<W>(widen(dy[sample + i])) : common;
       hit.v[i] = g * near * (w == nullptr ? W(1) : static_cast<W>(widen(w[id])));
       even.v[i] = g * far;
@@ -224,7 +223,7 @@ void run_backward(const gp_call *call, const Problem &p) {
         write(at + c * p.inner, k, m, l, all, even, w == nullptr ? V(1) : V(static_cast<W>(widen(w[c]))));
     }
     // The target's element from unrounded numbers.
-    const V q = exp_((shift - m) - l);
+    const V q = exp_((logit - m) - l);
     for (int64_t i = 0; i < k; i++) {
       if (place[i] < 0) continue;
       const W wc = w == nullptr ? W(1) : static_cast<W>(widen(w[target_at(target, sample + i)]));
