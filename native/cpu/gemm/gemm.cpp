@@ -67,7 +67,7 @@ void large_product(const GemmArgs &g, const Plan &plan, const Operands<P> &o, ch
   for (int64_t row = 0; row < g.m; row += plan.block_rows) {
     const Strips block = strips(row, min64(plan.block_rows, g.m - row));
     const auto strip_of = [&](int64_t tile) { return tile % plan.row_tiles * block.strips / plan.row_tiles; };
-    for (int64_t k0 = 0, k1; k0 == 0 || k0 < g.k; k0 = k1) {
+    for (int64_t k0 = 0, k1; k0 < g.k; k0 = k1) {
       const int64_t chunk = k0 / kChunk, chunk_end = min64(g.k, (chunk + 1) * kChunk);
       k1 = min64(chunk_end, k0 + plan.span);
       pack_shared<P>(plan, o, block, g.n, k0, k1, packed, packed_b, serial);

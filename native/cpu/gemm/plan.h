@@ -120,9 +120,10 @@ GP_INLINE int64_t block_depth(int64_t k, int64_t most) {
   return blocks <= 1 ? max64(chunk, 1) : round_up(ceil_div(chunk, blocks), 16);
 }
 
+// Never without any K: then there is nothing to pack.
 GP_INLINE bool is_large(const GemmArgs &g) {
   constexpr int64_t NR = Vec<float>::N * kTileVectors;
-  return g.m * g.n * max64(g.k, 1) >= kLargeMacs && g.m > 4 * kTileRows && g.n > NR;
+  return g.m * g.n * g.k >= kLargeMacs && g.m > 4 * kTileRows && g.n > NR;
 }
 
 // A · Bᵀ with few rows: packing B would transpose every element of it for few uses. With the operands' places changed
@@ -203,33 +204,33 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   const bool shallow = turned || standing || (!P::kInPlace && few_rows(g));
   p.depth = block_depth<P>(g.k, shallow ? P::kDepth / 2 : P::kDepth);
   p.chunks = max64(1, ceil_div(g.k, kChunk));
-  p.span = kChunk;
   const int64_t chunk = min64(g.k, kChunk);
+  p.span = chunk;
   p.large = turned || is_large(g);
   const bool several_blocks = chunk > p.depth;
   p.group = kGroup;
   int64_t scratch_rows = 0;  // of a tile, however many threads there are when it runs
   if (p.large) {
-    const int64_t units = P::units(chunk) + 64;
-    int64_t rows = min64(2016, max64(8 * kTileRows, static_cast<int64_t>(kSharedBytes / sizeof(Packed)) / units));
+    const auto units = [](int64_t depth) { return P::units(depth) + 64; };
+    const auto packed_b = [&](int64_t depth) { return room(round_up(g.n, NR) * units(depth), sizeof(Packed)); };
+    const auto packed_a = [&](int64_t depth) { return room(p.block_rows * units(depth), sizeof(Packed)); };
+    const int64_t most = static_cast<int64_t>(kSharedBytes / sizeof(Packed));
+    const int64_t rows = min64(2016, max64(8 * kTileRows, most / units(chunk)));
     p.block_rows = ceil_div(g.m, ceil_div(g.m, rows));
     p.tile_rows = round_up(ceil_div(p.block_rows, ceil_div(p.block_rows, 512)), kTileRows);
     const int64_t wide = 4 * NR;
     p.tile_cols = g.n >= 8 * wide ? wide : g.n >= 8 * NR ? round_up(ceil_div(g.n, 8), NR) : NR;
     p.pack_b = !(P::kInPlace && g.b.col == 1 && g.m <= 2 * kTileRows);  // few rows: B is not read often enough
     const bool shares = p.pack_b && (g.n <= 16 * NR || g.m >= 32 * kTileRows);
-    size_t bytes_b = room(round_up(g.n, NR) * units, sizeof(Packed));
-    p.share_b = turned || (shares && bytes_b <= kSharedB);
+    p.share_b = turned || (shares && packed_b(chunk) <= kSharedB);
     // Partial sums may live in C: a block of K at a time.
     const bool by_blocks = p.plain && p.chunks == 1 && several_blocks && !turned && !standing;
-    const size_t block_b = room(round_up(g.n, NR) * (P::units(p.depth) + 64), sizeof(Packed));
-    if (by_blocks && !p.share_b && shares && block_b <= kBlockOfB) {
+    if (by_blocks && !p.share_b && shares && packed_b(p.depth) <= kBlockOfB) {
       p.share_b = true;
       p.span = p.depth;
-      bytes_b = block_b;
     }
-    p.stream_b =
-        !turned && !standing && p.pack_b && !p.share_b && g.n >= 8 * NR && streams(g, p.tile_rows, bytes_b, threads);
+    p.stream_b = !turned && !standing && p.pack_b && !p.share_b && g.n >= 8 * NR &&
+                 streams(g, p.tile_rows, packed_b(chunk), threads);
     if (p.stream_b) {
       p.share_b = true;
       p.group = kStreamGroup;
@@ -260,16 +261,15 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
       p.tile_rows = kTileRows * ceil_div(strips, p.row_tiles);
       scratch_rows = max64(p.tile_rows, 4 * kTileRows);
       p.tile_cols = round_up(g.n, NR);
-      p.shared_b = bytes_b;
+      p.shared_b = packed_b(p.span);
       if (turned && g.a.row * kOperand % 4096 == 0) {
         p.copy_row = P::units(p.depth) + 16;
         p.slot_a = room((p.tile_rows + kTileRows) * p.copy_row, sizeof(Packed));
       }
       if (p.pack_a) p.slot_a = room((scratch_rows + kTileRows) * P::units(p.depth), sizeof(Packed));
     } else if (p.pack_a) {
-      const size_t block_a = room(p.block_rows * (P::units(p.depth) + 64), sizeof(Packed));
-      if (by_blocks && block_a <= kBlockOfA) p.span = p.depth;
-      p.shared_a = p.span < chunk ? block_a : room(p.block_rows * units, sizeof(Packed));
+      if (by_blocks && packed_a(p.depth) <= kBlockOfA) p.span = p.depth;
+      p.shared_a = packed_a(p.span);
       p.fetch_a = p.block_rows * P::units(p.depth) * static_cast<int64_t>(sizeof(Packed)) > kHalfOfL2;
     }
     // A last element without its pair is packed beside a zero.
