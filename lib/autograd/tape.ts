@@ -2,7 +2,6 @@
 import { setTape } from '../ops/gateway/dispatch.js';
 import type { Meta } from '../ops/gateway/define.js';
 import type { Attributes, Inputs, MetaSlot, OpRecord, Slot } from '../ops/gateway/op.js';
-import { state } from '../ops/gateway/state.js';
 import { isFloat } from '../tensor/dtype.js';
 import { Tensor, type GradNode, type TensorHook } from '../tensor/tensor.js';
 
@@ -41,8 +40,6 @@ export class Node implements GradNode {
   retaining: Map<number, Tensor> | null = null;
   /** The last walk that came by (engine.ts). */
   walk = 0;
-  /** Source line, while somebody records. */
-  at: string | undefined = undefined;
 
   constructor(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs) {
     this.op = op;
@@ -133,7 +130,6 @@ function toMeta(t: Tensor): Meta {
 /** Makes a node for a call and attaches it to the differentiable outputs. */
 export function note(op: OpRecord, inputs: Inputs, attrs: Attributes, outputs: Inputs): void {
   const node = new Node(op, inputs, attrs, outputs);
-  if (state.recorder?.line !== undefined) node.at = state.recorder.line();
   let flat = 0;
   for (let i = 0; i < op.outputs.length; i++) {
     const output = outputs[i];

@@ -9,7 +9,7 @@ export class Draft {
   readonly device: Device;
   readonly madeBytes: readonly number[];
   instructions: Instruction[];
-  #users: Map<number, Instruction[]> | undefined;
+  readonly #users = new Map<number, Instruction[]>();
 
   constructor(
     instructions: readonly Instruction[],
@@ -21,31 +21,35 @@ export class Draft {
     this.madeBytes = madeBytes;
     this.outputs = outputs;
     this.device = device;
+    for (const instruction of instructions) for (const made of named(instruction)) this.#listOf(made).push(instruction);
   }
 
   replace(old: Instruction, by: readonly Instruction[]): void {
     const at = this.instructions.indexOf(old);
     if (at < 0) return;
     this.instructions.splice(at, 1, ...by);
-    this.#users = undefined;
+    for (const made of named(old)) {
+      const users = this.#listOf(made);
+      users.splice(users.indexOf(old), 1);
+    }
+    by.forEach((instruction, i) => {
+      for (const made of named(instruction)) {
+        const users = this.#listOf(made);
+        const next = users.findIndex((other) => this.instructions.indexOf(other) > at + i);
+        users.splice(next < 0 ? users.length : next, 0, instruction);
+      }
+    });
   }
 
-  /** The instructions that name a storage made by the step, in order. */
+  /** The instructions that name a storage made by the step, in order; replacing one changes the list. */
   users(made: number): readonly Instruction[] {
-    if (this.#users === undefined) {
-      this.#users = new Map();
-      for (const instruction of this.instructions) {
-        const seen = new Set<number>();
-        for (const { place } of operands(instruction)) {
-          if (place.kind !== 'made' || seen.has(place.index)) continue;
-          seen.add(place.index);
-          const list = this.#users.get(place.index);
-          if (list === undefined) this.#users.set(place.index, [instruction]);
-          else list.push(instruction);
-        }
-      }
-    }
-    return this.#users.get(made) ?? [];
+    return this.#listOf(made);
+  }
+
+  #listOf(made: number): Instruction[] {
+    let users = this.#users.get(made);
+    if (users === undefined) this.#users.set(made, (users = []));
+    return users;
   }
 
   /** Written by more than the instruction that makes it. */
@@ -64,6 +68,13 @@ export class Draft {
     if (row === undefined) throw new RangeError(`no row ${String(instruction.rowId)} of ${instruction.op.name}`);
     return row;
   }
+}
+
+/** Storages made by the step among an instruction's operands. */
+function named(instruction: Instruction): Set<number> {
+  const made = new Set<number>();
+  for (const { place } of operands(instruction)) if (place.kind === 'made') made.add(place.index);
+  return made;
 }
 
 /** The same instruction with another operand wherever `change` gives one. */

@@ -37,16 +37,20 @@ export interface Instruction {
 }
 
 /** Every operand of an instruction; `writes` for outputs and mutated inputs. */
-export function operands(instruction: Instruction): { readonly place: Place; readonly writes: boolean }[] {
-  const { op, inputs, outputs } = instruction;
-  const read = inputs.flatMap((slot, i) =>
-    listOf(slot).map(({ place }) => ({ place, writes: op.mutates.includes(i) })),
-  );
-  return [...read, ...outputs.flatMap((slot) => listOf(slot).map(({ place }) => ({ place, writes: true })))];
+export function operands({ op, inputs, outputs }: Instruction): { readonly place: Place; readonly writes: boolean }[] {
+  const all: { readonly place: Place; readonly writes: boolean }[] = [];
+  inputs.forEach((slot, i) => {
+    const writes = op.mutates.includes(i);
+    for (const { place } of listOf(slot)) all.push({ place, writes });
+  });
+  for (const slot of outputs) for (const { place } of listOf(slot)) all.push({ place, writes: true });
+  return all;
 }
 
+const NONE: readonly Operand[] = [];
+
 export function listOf(slot: OperandSlot): readonly Operand[] {
-  return slot === undefined ? [] : isList(slot) ? slot : [slot];
+  return slot === undefined ? NONE : isList(slot) ? slot : [slot];
 }
 
 function isList(slot: Operand | readonly Operand[]): slot is readonly Operand[] {
@@ -144,10 +148,6 @@ export class Recording implements Recorder {
 
   entered(module: object): void {
     this.modules.add(module);
-  }
-
-  line(): string | undefined {
-    return userLine();
   }
 
   hostRead(_t: Tensor, how: string): void {

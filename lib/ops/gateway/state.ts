@@ -18,8 +18,6 @@ export interface Recorder {
   entered?(module: object): void;
   /** A module's forward returned `output`, hooks included; it is still on the stack of running modules. */
   left?(module: object, output: unknown): void;
-  /** The source line of the running call, for nodes made while recording. */
-  line?(): string | undefined;
   /** The host asked for values (`item`, `data`): a cut if the tensor has history, an error while capturing. */
   hostRead?(tensor: Tensor, how: string): void;
   /** The host wrote values into a tensor (`tensor(data)`, `assign`). */
