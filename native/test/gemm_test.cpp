@@ -154,7 +154,7 @@ void check(const Case &c) {
   }
   const int c_layout = c.transposed_c ? 1 : 0;
   GemmArgs g = gemm_args(Name<T>::dtype, c.m, c.n, c.k);
-  g.batch_ndim = 1;
+  g.batch_ndim = c.batches > 1 ? 1 : 0;  // thin and shallow products have no batch
   g.batch_shape[0] = c.batches;
   g.a = a.view;
   g.b = b.view;
@@ -312,11 +312,11 @@ void large_cases() {
   }
 }
 
-// The ways a large product chooses by its layout: computed as its transpose (A · Bᵀ with few rows; rows of B a whole
-// number of pages apart or not), B packed once with A read in place or packed by each tile, one or several blocks of K,
-// B or A packed for all by blocks of K.
+// The ways a product chooses by its layout: computed as its transpose (A · Bᵀ with few rows; rows of B a whole number
+// of pages apart or not), B packed once with A read in place or packed by each tile, one or several blocks of K, B or A
+// packed for all by blocks of K; a few columns; one row shared out by its columns; a few products per element.
 template <class T>
-void large_layouts() {
+void layouts() {
   struct Shape {
     int64_t m, n, k;
     int a_layout, b_layout;
@@ -327,7 +327,9 @@ void large_layouts() {
       {385, 150, 97, 0, 1},  {400, 768, 33, 1, 0},     {400, 530, 40, 0, 0},  {200, 66, 770, 1, 0},
       {65, 130, 770, 0, 0},  {97, 65, 2 * page, 0, 0}, {100, 700, 100, 1, 0}, {63, 1100, 70, 1, 1},
       {130, 33, 1000, 2, 0}, {64, 100, 1000, 0, 2},    {60, 130, 2100, 1, 0}, {131, 129, 1900, 0, 1},
-      {90, 300, 2100, 1, 0}, {2100, 1940, 0, 0, 0},
+      {90, 300, 2100, 1, 0}, {2100, 1940, 0, 0, 0},    {1500, 1, 70, 0, 0},   {700, 4, 129, 0, 1},
+      {300, 3, 4096, 0, 2},  {20, 2, 4097, 0, 1},      {1, 200, 2100, 0, 0},  {12, 333, 100, 1, 0},
+      {500, 130, 1, 0, 0},   {333, 65, 4, 1, 0},       {100, 2570, 3, 2, 0},  {13, 16, 2, 0, 0},
   };
   int turn = 0;
   for (const Shape &s : shapes) {
@@ -429,7 +431,7 @@ template <class T>
 void every_way(int random) {
   random_cases<T>(random);
   large_cases<T>();
-  large_layouts<T>();
+  layouts<T>();
   streamed<T>();
   narrow_gradients<T>();
 }

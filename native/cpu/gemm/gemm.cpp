@@ -5,9 +5,11 @@
 //   large: a block of A is packed once by all threads (or read where it stands); then each tile packs its own KC x NC
 //          block of B, which stays in its L2, and runs all row strips of A over it. A small B is packed once for all.
 //
+// Where memory alone is the limit there are no register tiles: thin.h (few rows or columns), shallow.h (few products).
 // Which elements share a tile never changes an element's bits: README.md, "Bits".
 #include "gemm.h"
 
+#include "shallow.h"
 #include "thin.h"
 #include "tile.h"
 
@@ -118,6 +120,15 @@ int32_t product(const GemmArgs &given, void *workspace, size_t size) {
     thin_product<P>(given, operands<P>(given, 0).finish);
     return GP_OK;
   }
+  if (is_thin_transposed<P>(given)) {
+    const GemmArgs t = transposed(given);
+    thin_product<P>(t, operands<P>(t, 0).finish);
+    return GP_OK;
+  }
+  if (is_shallow<P>(given)) {
+    shallow_product<typename P::Sum>(given);
+    return GP_OK;
+  }
   const bool turned = turns<P>(given);
   const GemmArgs g = turned ? turn(given) : given;
   const Plan plan = make_plan<P>(g, turned, thread_count());
@@ -137,7 +148,7 @@ int32_t product(const GemmArgs &given, void *workspace, size_t size) {
 
 template <class P>
 size_t product_size(const GemmArgs &g, int threads) {
-  if (is_thin<P>(g)) return 0;
+  if (is_thin<P>(g) || is_thin_transposed<P>(g) || is_shallow<P>(g)) return 0;
   const bool turned = turns<P>(g);
   const GemmArgs t = turned ? turn(g) : g;
   // The number of threads may be another one when the product runs.

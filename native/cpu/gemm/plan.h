@@ -285,6 +285,9 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
     p.pack_b = !P::kInPlace || (g.b.col != 1 && g.n > 1) || (g.m > 8 * kTileRows && g.n * g.k > 64 * 1024);
     // Tiles of about 128 k multiply-adds: small enough to share out, large enough to reuse what they pack.
     p.tile_cols = min64(round_up(g.n, NR), 8 * NR);
+    // One strip of rows is shared out by its columns.
+    if (g.m <= kTileRows && p.batches == 1 && g.m * g.n * g.k >= kSerialMacs)
+      p.tile_cols = min64(p.tile_cols, round_up(ceil_div(g.n, threads), NR));
     int64_t per_row = p.tile_cols * max64(g.k, 1);
     const int64_t fewest = (p.pack_b ? 12 : 4) * kTileRows;  // a strip of B is worth packing for many rows only
     p.tile_rows = min64(g.m, max64(fewest, round_up(128 * 1024 / per_row, kTileRows)));

@@ -1,6 +1,7 @@
 // C = A · Bᵀ with a few rows, as generating text one token at a time asks for it: B (the weight) is read once, so
 // memory is the limit. Blocks of B are transposed in registers on the way and never packed; half types are widened or
-// paired on the way too, and every element is the same ascending-k chain as everywhere else.
+// paired on the way too, and every element is the same ascending-k chain as everywhere else. A product with a few
+// columns (the head of a regression) is the transpose of such a one.
 #pragma once
 #include "ahead.h"
 #include "plan.h"
@@ -14,6 +15,18 @@ constexpr int64_t kThinColumns = 128;  // per tile
 template <class P>
 GP_INLINE bool is_thin(const GemmArgs &g) {
   return g.batch_ndim == 0 && g.b.row == 1 && g.m <= kThinRows && g.k <= kChunk && g.n * g.k >= 16 * 1024;
+}
+
+// The same product as Cᵀ = Bᵀ · Aᵀ.
+GP_INLINE GemmArgs transposed(const GemmArgs &g) {
+  GemmArgs t = turn(g);
+  for (GemmMatrix *x : {&t.c, &t.bias, &t.residual, &t.pre}) std::swap(x->row, x->col);
+  return t;
+}
+
+template <class P>
+GP_INLINE bool is_thin_transposed(const GemmArgs &g) {
+  return std::is_same<typename P::Type, typename P::TypeB>::value && g.n <= kThinRows && is_thin<P>(transposed(g));
 }
 
 // What differs between element types: a unit is one element along k, for pairs two.

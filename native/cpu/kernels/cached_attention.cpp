@@ -25,14 +25,24 @@ size_t workspace(const gp_call *call) {
   return static_cast<size_t>(scratch_of(problem_of(call))) * bytes * static_cast<size_t>(thread_count());
 }
 
-// o += Σ w[j] v[j] for `count` tokens, P vectors of features from `c` on.
+// Asks for the lines of a row that is read one phase later: since the last token the weights of a whole step have
+// passed through the caches, and the processor's own prefetchers stop at every page.
+template <class T>
+GP_INLINE void fetch(const T *row, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i, 0, 2);
+}
+
+// o += Σ w[j] v[j] for `count` tokens, P vectors of features from `c` on; beside it as many lines of `next`.
 template <class V, int P, class T, class W>
-GP_FN void weighted(const T *v, int64_t ev, const W *w, int64_t count, W *o, int64_t c) {
+GP_FN void weighted(const T *v, int64_t ev, const W *w, int64_t count, W *o, int64_t c, const T *next) {
+  constexpr int64_t kWidth = P * V::lanes;
   V acc[P];
 #pragma GCC unroll 4
   for (int i = 0; i < P; i++) acc[i] = V(0);
   for (int64_t j = 0; j < count; j++) {
     const V weight(w[j]);
+    fetch(next + j * kWidth, kWidth);
 #pragma GCC unroll 4
     for (int i = 0; i < P; i++) acc[i] = fma_(weight, load<V>(v + j * ev + c + i * V::lanes), acc[i]);
   }
@@ -42,7 +52,7 @@ GP_FN void weighted(const T *v, int64_t ev, const W *w, int64_t count, W *o, int
 
 template <class T>
 void one_query(const Problem &p, const T *query, const T *k, const T *v, int64_t seen, double scale, T *y,
-               WideOf<T> *scratch) {
+               WideOf<T> *scratch, const T *next) {
   using V = Compute<T>;
   using W = WideOf<T>;
   constexpr int64_t N = V::lanes;
@@ -51,7 +61,7 @@ void one_query(const Problem &p, const T *query, const T *k, const T *v, int64_t
   each_vector<V>(p.e, [&](int64_t i, int64_t n) { put(q + i, get<V>(query + i, n), n); });
   for (int64_t j = 0; j < seen; j++) {
     const T *key = k + j * p.e;
-    __builtin_prefetch(v + j * p.ev);  // what is read next, while the scores are computed
+    fetch(v + j * p.ev, p.ev);
     Lanes<V> acc{V(0)};
     each_part<V>(
         p.e, [&](int part, int64_t i, int64_t n) __attribute__((always_inline)) {
@@ -68,8 +78,8 @@ void one_query(const Problem &p, const T *query, const T *k, const T *v, int64_t
         return x;
       });
   int64_t c = 0;
-  for (; c + 4 * N <= p.ev; c += 4 * N) weighted<V, 4>(v, p.ev, w, seen, o, c);
-  for (; c + N <= p.ev; c += N) weighted<V, 1>(v, p.ev, w, seen, o, c);
+  for (; c + 4 * N <= p.ev; c += 4 * N) weighted<V, 4>(v, p.ev, w, seen, o, c, next + c * seen);
+  for (; c + N <= p.ev; c += N) weighted<V, 1>(v, p.ev, w, seen, o, c, next + c * seen);
   if (c < p.ev) {
     V acc(0);
     for (int64_t j = 0; j < seen; j++) acc = fma_(V(w[j]), get<V>(v + j * p.ev + c, p.ev - c), acc);
@@ -92,10 +102,14 @@ int32_t cached_attention(gp_context *, const gp_kernel *, const gp_call *call) {
     const int64_t per_slot = scratch_of(p);
     const size_t needed = static_cast<size_t>(per_slot * thread_count()) * sizeof(W);
     auto tile = [&](int64_t i, int slot) {
-      const int64_t head = i / p.t, token = i % p.t, source = head / p.heads * p.key_heads + head % p.heads / group;
-      one_query<T>(p, data<const T>(in(call, 0)) + i * p.e, data<const T>(in(call, 1)) + source * p.capacity * p.e,
-                   data<const T>(in(call, 2)) + source * p.capacity * p.ev, at + token + 1, scale,
-                   data<T>(out(call, 0)) + i * p.ev, base + slot * per_slot);
+      const auto source = [&](int64_t query) {
+        const int64_t head = query / p.t;
+        return (head / p.heads * p.key_heads + head % p.heads / group) * p.capacity;
+      };
+      const T *keys = data<const T>(in(call, 1)), *values = data<const T>(in(call, 2));
+      one_query<T>(p, data<const T>(in(call, 0)) + i * p.e, keys + source(i) * p.e, values + source(i) * p.ev,
+                   at + i % p.t + 1, scale, data<T>(out(call, 0)) + i * p.ev, base + slot * per_slot,
+                   keys + source(i + 1) * p.e);  // behind the last head: a prefetch never faults
     };
     if (work > 32 * 1024 && call->workspace_size >= needed) {
       tiles(queries, tile);
