@@ -5,8 +5,11 @@ import { compile } from '../capture/compile.js';
 import { needFlags, needIntegers } from '../ops/options.js';
 import { uniformAt } from '../data/random.js';
 import { tensorOf } from '../data/dataset.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { roomFor, serves, type Kept } from './kept.js';
+import type { Module } from '../nn/module.js';
+import { isFloat } from '../tensor/dtype.js';
+import { showShape } from '../tensor/shape.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { partsOf, roomFor, serves, type Kept } from './kept.js';
 import type { KVCache } from './kv_cache.js';
 import { checkSampling, sampleRow, type SamplingOptions } from './sample.js';
 
@@ -33,13 +36,20 @@ export interface GenerateOptions extends SamplingOptions {
   readonly capture?: boolean | undefined;
 }
 
-/** What generation needs of a model; `block` is the longest sequence it can see. */
-export interface Generator {
+/** One sequence: tokens in a list, or a tensor [T] or [1, T] of them. */
+export type Prompt = Iterable<number> | Tensor;
+
+/** What a model does for generation; `block` is the longest sequence it can see. */
+export interface Face {
   readonly block: number;
   readonly device: string;
   /** Tokens [1, T] → logits [1, T, vocab]; with a cache T counts the new tokens only. */
   logits(ids: Tensor, cache: KVCache | undefined): Tensor;
   newCache(capacity: number): KVCache;
+}
+
+/** What generation needs of a model. */
+export interface Generator extends Face {
   /** Hooks see every token: no step is captured. */
   readonly hooked: boolean;
   /** What a captured step took from the model once and for all. */
@@ -61,8 +71,56 @@ function takeKept(model: Generator, tokens: number): Kept {
   return { cache, parts, step: compile((ids: Tensor) => cache.hold(() => model.logits(ids, cache))) };
 }
 
+/** What a model keeps between calls of `generate`. */
+export interface Writing {
+  kept: Kept | undefined;
+}
+
+/** `generate` of a module: {@link generateTokens} in evaluation mode, with what the call before left in `writing`. */
+export function generateWith(
+  module: Module,
+  face: Face,
+  writing: Writing,
+  prompt: Prompt,
+  options: GenerateOptions,
+): number[] {
+  const { training } = module;
+  const { kept } = writing;
+  writing.kept = undefined; // a call inside this one, from a module's forward, must not write into the same cache
+  module.eval();
+  try {
+    const hooked = module.modules().some((part) => part.hooked);
+    const model: Generator = { ...face, hooked, parts: () => partsOf(module), kept };
+    const tokens = generateTokens(model, prompt, options);
+    writing.kept = model.kept;
+    return tokens;
+  } finally {
+    module.train(training);
+  }
+}
+
+/** The tokens of a prompt on the host. */
+function tokensOf(prompt: Prompt): number[] {
+  if (isTensor(prompt)) {
+    const { shape, ndim, dtype } = prompt;
+    if (ndim === 0 || ndim > 2 || (ndim === 2 && shape[0] !== 1) || isFloat(dtype))
+      throw new GradproofError(
+        'ERR_SHAPE',
+        `the prompt must be one sequence of integers, [T] or [1, T], got ${dtype}${showShape(shape)}`,
+        { op: 'generate', hint: 'Continue the rows of a batch one by one.' },
+      );
+    return Array.from(prompt.data('f64'));
+  }
+  const given: unknown = prompt;
+  if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
+    throw new GradproofError('ERR_ARGUMENT', `the prompt must be a list of tokens, got ${shown(given)}`, {
+      op: 'generate',
+    });
+  return [...prompt];
+}
+
 /** The prompt's continuation (without the prompt); the model sees at most the last `block` tokens. */
-export function generateTokens(model: Generator, prompt: Iterable<number>, options: GenerateOptions): number[] {
+export function generateTokens(model: Generator, prompt: Prompt, options: GenerateOptions): number[] {
   checkSampling(options);
   const { maxNewTokens, seed = 0, stop = [] } = options;
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
@@ -72,12 +130,7 @@ export function generateTokens(model: Generator, prompt: Iterable<number>, optio
   }
   needIntegers('generate', { stop });
   needFlags('generate', { cache: options.cache, capture: options.capture });
-  const given: unknown = prompt;
-  if (typeof given !== 'object' || given === null || !(Symbol.iterator in given))
-    throw new GradproofError('ERR_ARGUMENT', `the prompt must be a list of tokens, got ${shown(given)}`, {
-      op: 'generate',
-    });
-  const tokens = [...prompt];
+  const tokens = tokensOf(prompt);
   const start = tokens.length;
   if (start === 0) throw new GradproofError('ERR_DATA', 'the prompt needs at least one token', { op: 'generate' });
   const ends = new Set(stop);

@@ -15,8 +15,8 @@ import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { scaledDotProductAttention } from '../ops/attention.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { generateTokens, type GenerateOptions, type Generator } from './generate.js';
-import { partsOf, type Kept } from './kept.js';
+import { attend, type Past } from './attend.js';
+import { generateWith, type GenerateOptions, type Prompt, type Writing } from './generate.js';
 import { KVCache } from './kv_cache.js';
 
 /** Sizes of a {@link GPT}; all are integers >= 1 unless they have a default. */
@@ -62,18 +62,6 @@ function complete(given: GPTConfig): Config {
   return config;
 }
 
-/** One layer's place in a cache. */
-interface Past {
-  readonly cache: KVCache;
-  readonly layer: number;
-}
-
-function attendTo({ cache, layer }: Past, q: Tensor, k: Tensor, v: Tensor): Tensor {
-  if (cache.length > 0) return cache.attend(layer, q, k, v);
-  const { keys, values } = cache.append(layer, k, v); // a prompt: blocks of queries share what they read
-  return scaledDotProductAttention(q, keys, values, { isCausal: true });
-}
-
 /** Causal self-attention with one fused projection to queries, keys and values. */
 export class CausalSelfAttention extends nn.Module {
   readonly c_attn: nn.LinearLayer;
@@ -102,7 +90,7 @@ export class CausalSelfAttention extends nn.Module {
     const y =
       past === undefined
         ? this.#attend(split(q!), split(k!), split(v!))
-        : attendTo(past, split(q!), split(k!), split(v!));
+        : attend(split(q!), split(k!), split(v!), { past });
     return this.resid_dropout.forward(this.c_proj.forward(y.transpose(1, 2).reshape([b, t, width])));
   }
 
@@ -191,8 +179,7 @@ export class GPT extends nn.Module {
   readonly transformer: Transformer;
   readonly lm_head: nn.LinearLayer;
   readonly #config: Config;
-  /** What `generate` leaves for its next call. */
-  #kept: Kept | undefined = undefined;
+  readonly #writing: Writing = { kept: undefined };
 
   constructor(given: GPTConfig) {
     super();
@@ -259,27 +246,15 @@ export class GPT extends nn.Module {
   }
 
   /** Continues `prompt` token by token; see {@link GenerateOptions}. The model's mode is restored afterwards. */
-  generate(prompt: Iterable<number>, options: GenerateOptions): number[] {
-    const training = this.training;
-    const kept = this.#kept;
-    this.#kept = undefined; // a call inside this one, from a module's forward, must not write into the same cache
-    this.eval();
-    try {
-      const model: Generator = {
-        block: this.#config.block,
-        device: this.transformer.wte.weight.device,
-        hooked: this.modules().some((module) => module.hooked),
-        logits: (ids, cache) => this.#lastLogits(ids, cache),
-        newCache: (capacity) => this.newCache(1, Math.min(capacity, this.#config.block)),
-        parts: () => partsOf(this),
-        kept,
-      };
-      const tokens = generateTokens(model, prompt, options);
-      this.#kept = model.kept;
-      return tokens;
-    } finally {
-      this.train(training);
-    }
+  generate(prompt: Prompt, options: GenerateOptions): number[] {
+    const { block } = this.#config;
+    const face = {
+      block,
+      device: this.transformer.wte.weight.device,
+      logits: (ids: Tensor, cache: KVCache | undefined) => this.#lastLogits(ids, cache),
+      newCache: (capacity: number) => this.newCache(1, Math.min(capacity, block)),
+    };
+    return generateWith(this, face, this.#writing, prompt, options);
   }
 }
 

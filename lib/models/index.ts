@@ -6,3 +6,4 @@ export { sampleToken, type SamplingOptions } from './sample.js';
 export { mlp, type MLPOptions } from './mlp.js';
 export { CNN, type CNNOptions } from './cnn.js';
 export { BasicBlock, ResNet, type ResNetOptions } from './resnet.js';
+export { CausalLM, type CausalLMInputs, type CausalLMOptions, type CausalLMOutput } from './causal_lm.js';

@@ -4,6 +4,7 @@ import { checkOptions } from '../ops/options.js';
 import { noGrad } from '../autograd/modes.js';
 import { refresh, scalarOn } from '../capture/scalar.js';
 import { openDevice } from '../native/runtime.js';
+import { scaledDotProductAttention } from '../ops/attention.js';
 import { cacheAppend_, cachedAttention } from '../ops/cached_attention.js';
 import { arange, zeros } from '../ops/create.js';
 import { state } from '../ops/gateway/state.js';
@@ -87,14 +88,16 @@ export class KVCache {
 
   /**
    * The same, and what queries [batch, heads, T, width] of the new tokens see: all tokens before them and themselves.
-   * How many tokens the cache holds is read from memory, so a captured step serves every length.
+   * How many tokens the cache holds is read from memory, so a captured step serves every length. A `mask`, bool
+   * [T, capacity], says instead which places each query sees.
    */
-  attend(layer: number, queries: Tensor, keys: Tensor, values: Tensor): Tensor {
+  attend(layer: number, queries: Tensor, keys: Tensor, values: Tensor, mask?: Tensor): Tensor {
     const store = this.#layer(layer, keys, values);
     refresh(this.#at);
     return noGrad(() => {
       cacheAppend_(store.keys, store.values, keys, values, this.#at);
-      return cachedAttention(queries, store.keys, store.values, this.#at);
+      if (mask === undefined) return cachedAttention(queries, store.keys, store.values, this.#at);
+      return scaledDotProductAttention(queries, store.keys, store.values, { attnMask: mask, enableGqa: true });
     });
   }
 

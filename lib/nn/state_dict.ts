@@ -1,7 +1,7 @@
 /** Loading values into named tensors: everything is checked before the first one is written. */
 import { checkOptions } from '../ops/options.js';
 import { GradproofError } from '../errors.js';
-import { dtypeSize, isFloat } from '../tensor/dtype.js';
+import { dtypeSize, isFloat, type DType } from '../tensor/dtype.js';
 import { sameShape, showShape } from '../tensor/shape.js';
 import { assertLive } from '../tensor/storage.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -29,7 +29,35 @@ function list(total: readonly string[], word: string): string[] {
   return [`${String(total.length)} ${word}: ${total.slice(0, 5).join(', ')}${more}`];
 }
 
-function compatible(target: Tensor, value: Tensor): boolean {
+/** What does not fit between a module and values by name. */
+export interface Misfits {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+  readonly mismatched: readonly string[];
+}
+
+/** ERR_STATE_DICT that counts them and names the first; `details` has all. */
+export function misfit(op: string, misfits: Misfits, strict = true): GradproofError {
+  const { missing, unexpected, mismatched } = misfits;
+  const parts = [
+    ...(strict ? [...list(missing, 'missing'), ...list(unexpected, 'unexpected')] : []),
+    ...list(mismatched, 'mismatched'),
+  ];
+  return new GradproofError('ERR_STATE_DICT', `the values must fit the module; ${parts.join('; ')}`, {
+    op,
+    hint: 'Nothing was loaded.',
+    details: { ...misfits },
+  });
+}
+
+/** Of a parameter, and of what shall be its value. */
+interface Described {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** Whether a value may be written into a parameter: equal shapes, equal dtypes or floating ones. */
+export function compatible(target: Described, value: Described): boolean {
   return (
     sameShape(target.shape, value.shape) &&
     (target.dtype === value.dtype || (isFloat(target.dtype) && isFloat(value.dtype)))
@@ -89,17 +117,8 @@ export function loadInto(
     .filter(([name, target]) => !Object.hasOwn(dict, name) && !sources.has(target))
     .map(([name]) => name);
   const unexpected = Object.keys(dict).filter((name) => !names.has(name));
-  if (mismatched.length > 0 || (strict && missing.length + unexpected.length > 0)) {
-    const parts = [
-      ...(strict ? [...list(missing, 'missing'), ...list(unexpected, 'unexpected')] : []),
-      ...list(mismatched, 'mismatched'),
-    ];
-    throw new GradproofError('ERR_STATE_DICT', `the values must fit the module; ${parts.join('; ')}`, {
-      op: 'loadStateDict',
-      hint: 'Nothing was loaded.',
-      details: { missing, unexpected, mismatched },
-    });
-  }
+  if (mismatched.length > 0 || (strict && missing.length + unexpected.length > 0))
+    throw misfit('loadStateDict', { missing, unexpected, mismatched }, strict);
   // Whatever can still fail (memory for a conversion) fails here, before the first write.
   const writes = [...sources].map(([target, { value }]) => ({
     target,

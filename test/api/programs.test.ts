@@ -1,4 +1,7 @@
 /** The library from outside: programs that must work as written, through the package's public names only. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as gp from 'gradproof';
 import { nn, optim } from 'gradproof';
@@ -262,6 +265,32 @@ describe('transforms and scopes', () => {
   it('refuse asynchronous callbacks', () => {
     const wrong: unknown[] = [() => Promise.resolve(1)];
     for (const later of wrong) expect(() => void Reflect.apply(gp.noGrad, undefined, [later])).toThrow(/promise/);
+  });
+});
+
+describe('weights and models', () => {
+  it('come from a folder of Hugging Face’s and go into one', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gradproof-programs-'));
+    try {
+      const llama = await gp.models.CausalLM.fromPretrained(resolve(import.meta.dirname, '../golden/causal/llama'));
+      const ids = gp.tensor([[7, 1, 19, 4, 22]], { dtype: 'i64' });
+      const labels = ids;
+      const attentionMask = gp.ones([1, 5], { dtype: 'i64' });
+      const { logits, loss } = llama.forward(ids, { attentionMask, labels });
+      expect(logits.shape).toEqual([1, 5, 24]);
+      loss.backward();
+      expect(llama.parameters().every(({ grad }) => grad !== null)).toBe(true);
+      const out = llama.generate(ids, { maxNewTokens: 20, temperature: 0 });
+      expect(out.length === 20 || llama.eosTokenIds.includes(out.at(-1) ?? NaN)).toBe(true);
+      await llama.savePretrained(join(folder, 'out'));
+      const again = await gp.models.CausalLM.fromPretrained(join(folder, 'out'));
+      expect(again.generate(ids, { maxNewTokens: 20, temperature: 0 })).toEqual(out);
+      await gp.io.saveSafetensors(join(folder, 'model.safetensors'), llama.stateDict());
+      const dict = await gp.io.loadSafetensors(join(folder, 'model.safetensors'));
+      expect(again.loadStateDict(dict).missing).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 
