@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import * as gp from '../../lib/index.js';
 import { readMetrics, SafetensorsFile } from '../../lib/io/index.js';
-import { Place, program, small } from './harness.js';
+import { Place, program, root, small } from './harness.js';
 
 const place = new Place();
 
@@ -101,6 +103,28 @@ describe('gradproof generate', () => {
     expect(await write()).toBe(first);
     expect(await write('--seed', '1')).not.toBe(first);
     await place.refuses(1, '"§" at position 0', 'generate', 'whole', '--prompt', '§');
+    await place.refuses(2, '--ids is for folders', 'generate', 'whole', '--ids', '1');
     await place.refuses(2, 'needs the folder of a run', 'generate');
+    await place.refuses(1, 'A run folder is what', 'generate', 'nowhere', '--prompt', 'x');
+  });
+
+  it("continues text, or tokens, with a language model in Hugging Face's folder", async () => {
+    const llama = join(root, 'test/golden/causal/llama');
+    const how = ['--length', '12', '--temperature', '0'];
+    const model = await gp.models.CausalLM.fromPretrained(llama);
+    const tokenizer = await gp.data.PretrainedTokenizer.fromFolder(llama);
+    const prompt = tokenizer.encode('to be');
+    const next = model.generate(prompt, { maxNewTokens: 12, temperature: 0 });
+    const text = await place.here('generate', llama, '--prompt', 'to be', ...how);
+    expect([text.out, text.err]).toEqual([`${tokenizer.decode([...prompt, ...next])}\n`, '']);
+    const ids = await place.here('generate', llama, '--ids', prompt.join(', '), ...how);
+    expect(ids.out).toBe(`${next.join(' ')}\n`);
+    await place.refuses(2, 'either --prompt or --ids', 'generate', llama);
+    await place.refuses(2, 'either --prompt or --ids', 'generate', llama, '--prompt', 'a', '--ids', '1');
+    for (const list of ['', '1,x', '-1'])
+      await place.refuses(2, '--ids must be tokens', 'generate', llama, `--ids=${list}`);
+    const bare = join(root, 'test/golden/causal/gpt2');
+    await place.refuses(2, 'has no tokenizer.json. Give the tokens', 'generate', bare, '--prompt', 'to be');
+    await place.refuses(1, 'index 99', 'generate', bare, '--ids', '99');
   });
 });
