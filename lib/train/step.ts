@@ -6,9 +6,9 @@ import type { Module } from '../nn/index.js';
 import { clipGradNorm } from '../optim/index.js';
 import { Tensor } from '../tensor/tensor.js';
 
-/** A module from the inputs of a batch to what the loss compares with its targets. */
-export interface Model extends Module {
-  forward(x: Tensor): Tensor;
+/** A module from the inputs of a batch to what the loss compares with its targets: a tensor, or an object that has one. */
+export interface Model<O = Tensor> extends Module {
+  forward(x: Tensor): O;
 }
 
 /** The part of an optimizer that training uses; every optimizer of lib/optim is one. */
@@ -27,10 +27,10 @@ export interface Batch {
   readonly y: Tensor;
 }
 
-export interface StepParts {
-  readonly model: Model;
+export interface StepParts<O> {
+  readonly model: Model<O>;
   readonly optimizer: Optimizer;
-  readonly loss: (output: Tensor, target: Tensor) => Tensor;
+  readonly loss: (output: O, target: Tensor) => Tensor;
   /** Largest norm of all gradients together; Infinity for none. */
   readonly clip: number;
 }
@@ -55,7 +55,7 @@ function check(loss: Tensor): Tensor {
  * Gradients of every micro-batch, accumulated, then one update. A step whose loss or gradient is not finite leaves
  * parameters and optimizer as they were (the update is skipped on the device), so it can be looked into afterwards.
  */
-export function makeStep({ model, optimizer, loss: lossOf, clip }: StepParts): Step {
+export function makeStep<O>({ model, optimizer, loss: lossOf, clip }: StepParts<O>): Step {
   return (xs, ys) => {
     optimizer.zeroGrad();
     let total: Tensor | undefined;
@@ -74,7 +74,10 @@ export function makeStep({ model, optimizer, loss: lossOf, clip }: StepParts): S
 }
 
 /** The loss of one batch without gradients. */
-export function makeEvaluation({ model, loss }: Pick<StepParts, 'model' | 'loss'>): (x: Tensor, y: Tensor) => Tensor {
+export function makeEvaluation<O>({
+  model,
+  loss,
+}: Pick<StepParts<O>, 'model' | 'loss'>): (x: Tensor, y: Tensor) => Tensor {
   return (x, y) => noGrad(() => loss(model.forward(x), y));
 }
 

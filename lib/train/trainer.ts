@@ -13,10 +13,11 @@ import { findAnomaly, nonFinite } from './anomaly.js';
 import { captured, makeEvaluation, makeStep, type Batch, type Model, type Optimizer } from './step.js';
 
 /** What a {@link Trainer} works with. */
-export interface TrainerOptions {
-  readonly model: Model;
+export interface TrainerOptions<O = Batch['x']> {
+  readonly model: Model<O>;
   readonly optimizer: Optimizer;
-  readonly loss: (output: Batch['x'], target: Batch['y']) => Batch['x'];
+  /** Of what the model's `forward` gives for `x`, and `y`. */
+  readonly loss: (output: O, target: Batch['y']) => Batch['x'];
   /** Learning rate of a step, counted from 0; without one the optimizer's stays. */
   readonly schedule?: ((step: number) => number) | undefined;
   /** Largest norm of all gradients together. */
@@ -122,17 +123,17 @@ function breathe(): Promise<void> {
 }
 
 /** The training loop: captured steps, accumulation, schedule, clipping, evaluation, metrics, checkpoints. See docs/training.md. */
-export class Trainer {
-  readonly model: Model;
+export class Trainer<O = Batch['x']> {
+  readonly model: Model<O>;
   readonly optimizer: Optimizer;
-  readonly #options: TrainerOptions;
+  readonly #options: TrainerOptions<O>;
   readonly #accumulate: number;
   readonly #step: ReturnType<typeof makeStep>;
   readonly #evaluate: ReturnType<typeof makeEvaluation>;
   readonly #metrics: MetricsFile | undefined;
   #done = 0;
 
-  constructor(options: TrainerOptions) {
+  constructor(options: TrainerOptions<O>) {
     checkOptions('Trainer', options, OPTIONS);
     needModule('Trainer', options.model);
     needOptimizer(options.optimizer);
