@@ -51,18 +51,20 @@ export function parseJson(bytes: Uint8Array, path: string): Record<string, unkno
   throw new GradproofError('ERR_FORMAT', `${path} must hold an object`);
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
+async function readBytes(path: string, hint?: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (error) {
-    throw fileError(error, 'read', path);
+    throw fileError(error, 'read', path, hint);
   }
 }
 
 /** The folder's config.json. */
 export async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const path = join(folder, CONFIG);
-  return parseJson(await readBytes(path), path);
+  // A name such as 'org/model' is a folder that is not there.
+  const hint = node.fs.existsSync(folder) ? undefined : 'A folder is needed: nothing is downloaded.';
+  return parseJson(await readBytes(path, hint), path);
 }
 
 export async function readCompanions(folder: string): Promise<Companions> {

@@ -175,12 +175,13 @@ export class CausalLM extends nn.Module {
     checkOptions('CausalLM', inputs, ['attentionMask', 'labels']);
     const { attentionMask, labels } = inputs;
     const [, t = 0] = ids.shape;
-    if (ids.ndim !== 2 || (this.#family === GPT2_FAMILY && t > this.#decoder.block))
-      throw new GradproofError(
-        'ERR_SHAPE',
-        `tokens must be [B, T] with T <= ${String(this.#decoder.block)} (positions), got ${showShape(ids.shape)}`,
-        { op: 'CausalLM' },
-      );
+    const { learned, block } = this.#decoder;
+    if (ids.ndim !== 2 || (learned && t > block)) {
+      const limit = learned ? ` with T <= ${String(block)} (positions)` : '';
+      throw new GradproofError('ERR_SHAPE', `tokens must be [B, T]${limit}, got ${showShape(ids.shape)}`, {
+        op: 'CausalLM',
+      });
+    }
     for (const [name, given] of Object.entries({ attentionMask, labels })) {
       if (given === undefined) continue;
       needTensors('CausalLM', { [name]: given });
@@ -214,9 +215,9 @@ export class CausalLM extends nn.Module {
       logits: (ids: Tensor, cache: KVCache | undefined) => this.#lastLogits(ids, cache),
       newCache: (capacity: number) =>
         new KVCache({ ...cached, batch: 1, capacity: Math.min(capacity, block), dtype, device }),
+      stop: this.#ends,
     };
-    const stop = options.stop ?? this.#ends;
-    return generateWith(this, face, this.#writing, prompt, { ...options, stop });
+    return generateWith(this, face, this.#writing, prompt, options);
   }
 
   /**

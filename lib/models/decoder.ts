@@ -19,6 +19,8 @@ export interface Decoder extends nn.Module {
   readonly tokens: nn.Embedding;
   /** Longest sequence: as many positions as there are, or as the model was trained with. */
   readonly block: number;
+  /** Whether there are no positions behind them: a table of learned ones ends there, angles go on. */
+  readonly learned: boolean;
   /** Sizes of its cache: heads of keys, width of a head. */
   readonly cached: { readonly layers: number; readonly heads: number; readonly width: number };
   /** Deviation of the initial weights by their name. */

@@ -21,7 +21,7 @@ const REFUSALS = ['ERR_CAPTURE', 'ERR_CAPTURED_READ', 'ERR_CAPTURED_GRAD'] as co
 /** How a continuation is written. */
 export interface GenerateOptions extends SamplingOptions {
   readonly maxNewTokens: number;
-  /** Ends behind one of these tokens, which is the last of the answer. */
+  /** Ends behind one of these tokens, which is the last of the answer. Default: those that the model's config names, if any. */
   readonly stop?: readonly number[] | undefined;
   /** Seed of the draws; default 0. The model's own random stream is not touched. */
   readonly seed?: number | undefined;
@@ -46,6 +46,8 @@ export interface Face {
   /** Tokens [1, T] → logits [1, T, vocab]; with a cache T counts the new tokens only. */
   logits(ids: Tensor, cache: KVCache | undefined): Tensor;
   newCache(capacity: number): KVCache;
+  /** What ends a text where the options do not say. */
+  readonly stop?: readonly number[];
 }
 
 /** What generation needs of a model. */
@@ -122,7 +124,7 @@ function tokensOf(prompt: Prompt): number[] {
 /** The prompt's continuation (without the prompt); the model sees at most the last `block` tokens. */
 export function generateTokens(model: Generator, prompt: Prompt, options: GenerateOptions): number[] {
   checkSampling(options);
-  const { maxNewTokens, seed = 0, stop = [] } = options;
+  const { maxNewTokens, seed = 0, stop = model.stop ?? [] } = options;
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) {
     throw new GradproofError('ERR_VALUE', `maxNewTokens must be an integer >= 0, got ${shown(maxNewTokens)}`, {
       op: 'generate',

@@ -143,6 +143,10 @@ class GPT2Model extends nn.Module implements Decoder {
     return this.#config.positions;
   }
 
+  get learned(): boolean {
+    return true;
+  }
+
   get cached(): Decoder['cached'] {
     const { layers, heads, width } = this.#config;
     return { layers, heads, width: width / heads };

@@ -223,6 +223,10 @@ class LlamaModel extends nn.Module implements Decoder {
     return this.#config.positions;
   }
 
+  get learned(): boolean {
+    return false;
+  }
+
   get cached(): Decoder['cached'] {
     const { layers, keyHeads, headWidth } = this.#config;
     return { layers, heads: keyHeads, width: headWidth };

@@ -100,7 +100,8 @@ describe('reading a folder', () => {
     const error = await refusal(CausalLM.fromPretrained(folder));
     expect([error.code, error.hint]).toEqual(['ERR_FILE', expect.stringMatching(/pytorch_model\.bin.*convert/)]);
     rmSync(join(folder, 'config.json'));
-    expect((await refusal(CausalLM.fromPretrained(folder))).message).toContain('config.json');
+    expect((await refusal(CausalLM.fromPretrained(folder))).message).toMatch(/config\.json: no such file or folder\.$/);
+    expect((await refusal(CausalLM.fromPretrained('org/model'))).message).toContain('nothing is downloaded');
     writeFileSync(join(folder, 'config.json'), '[1]');
     expect((await refusal(CausalLM.fromPretrained(folder))).code).toBe('ERR_FORMAT');
     writeFileSync(join(folder, 'config.json'), '{');

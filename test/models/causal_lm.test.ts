@@ -146,6 +146,7 @@ describe('a fresh model', () => {
     const model = CausalLM.fromConfig(gpt2);
     expect(() => model.forward(gp.zeros([1, 17], { dtype: 'i64' }))).toThrow('T <= 16');
     expect(() => model.forward(gp.zeros([4], { dtype: 'i64' }))).toThrow('[B, T]');
+    expect(() => CausalLM.fromConfig(llama).forward(gp.zeros([4], { dtype: 'i64' }))).toThrow('[B, T], got [4]');
     expect(() => model.forward(ids, { attentionMask: gp.ones([2, 3]) })).toThrow('attentionMask must have the shape');
     expect(() => model.forward(ids, { labels: gp.ones([4, 2]) })).toThrow('labels must have the shape');
     expect(CausalLM.fromConfig(llama).forward(gp.zeros([1, 17], { dtype: 'i64' })).logits.shape).toEqual([1, 17, 24]);
@@ -175,6 +176,12 @@ describe('generation', () => {
     expect(m.generate(gp.tensor([7, 1, 19], { dtype: 'i32' }), greedy)).toEqual(list);
     expect(() => m.generate(ids, greedy)).toThrow('[T] or [1, T], got i64[2, 4]');
     expect(() => m.generate(gp.ones([2]), greedy)).toThrow('integers');
+    const generate: unknown = Reflect.get(m, 'generate');
+    const bare = (): void => {
+      const written: unknown = typeof generate === 'function' ? Reflect.apply(generate, m, [[1]]) : undefined;
+      expect(written).toBe('refused');
+    };
+    expect(bare).toThrow('[generate] the options must be');
   });
 
   it.each(['f32', 'bf16', 'f64'] as const)(
