@@ -4,10 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readText } from '../data/index.js';
 import { GradproofError } from '../errors.js';
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
+import { isRecord } from '../json.js';
 
 function manifest(folder: string): Record<string, unknown> | undefined {
   const file = join(folder, 'package.json');

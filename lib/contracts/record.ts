@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { GradproofError } from '../errors.js';
+import { isRecord } from '../json.js';
 import type { Covers } from './covers.js';
 
 export interface ObligationRecord {
@@ -27,10 +28,6 @@ export interface ContractRecord {
 
 export function recordFile(contract: string): string {
   return contract.replace(/\.ya?ml$/, '') + '.record.json';
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isContractRecord(value: unknown): value is ContractRecord {

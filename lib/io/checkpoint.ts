@@ -11,6 +11,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GradproofError, shown } from '../errors.js';
+import { isRecord } from '../json.js';
 import { node } from '../node.js';
 import { getRngState, setRngState } from '../ops/gateway/generator.js';
 import { checkOptions, needText } from '../ops/options.js';
@@ -53,10 +54,6 @@ function isStateful(value: unknown): value is Stateful {
     typeof value.stateDict === 'function' &&
     typeof value.loadStateDict === 'function'
   );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function checkParts(op: string, parts: unknown): void {

@@ -5,6 +5,7 @@
  * A file is believed only after every offset was checked: the ranges must tile the data exactly, as the format says.
  */
 import { GradproofError } from '../errors.js';
+import { isRecord } from '../json.js';
 import { dtypeSize, type DType } from '../tensor/dtype.js';
 
 const FORMAT_NAMES: Readonly<Record<DType, string>> = {
@@ -44,10 +45,6 @@ function corrupt(path: string, what: string): GradproofError {
     hint: 'Nothing was loaded.',
     details: { path },
   });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isCounts(value: unknown): value is number[] {

@@ -5,6 +5,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { GradproofError } from '../errors.js';
+import { isRecord } from '../json.js';
 import { node } from '../node.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { fileError, writeFileAtomic } from './atomic.js';
@@ -31,10 +32,6 @@ const COMPANIONS = [
 
 /** What stands beside config and weights, by name. */
 export type Companions = ReadonlyMap<string, Uint8Array>;
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /** An object from JSON bytes; ERR_FORMAT that names the file. */
 export function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {

@@ -4,6 +4,7 @@
  */
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError, shown } from '../errors.js';
+import { isRecord } from '../json.js';
 import {
   ModelWeights,
   parseJson,
@@ -31,7 +32,6 @@ import { loadWeights, weightsToSave } from './weights.js';
 import {
   configDType,
   Fields,
-  isRecord,
   modelType,
   refuseForeign,
   tokenIds,

@@ -3,14 +3,11 @@
  * transformers' class of the same model type has; a value that would change the result and is not supported is an error.
  */
 import { GradproofError, closest, shown } from '../errors.js';
+import { isRecord } from '../json.js';
 import type { DType } from '../tensor/dtype.js';
 
 /** The content of a config.json, as it stands there. */
 export type ModelConfig = Readonly<Record<string, unknown>>;
-
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /** ERR_VALUE that names the field. */
 export function badField(field: string, expected: string, got: unknown): GradproofError {

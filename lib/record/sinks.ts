@@ -1,6 +1,7 @@
 /** Where traces go, and how they are read back. */
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
+import { isRecord } from '../json.js';
 import { fileError, writeTextAtomicSync } from '../io/atomic.js';
 import { encodeNpyHeader, parseNpy } from '../io/npy.js';
 import { tensorFromBytes } from '../io/bytes.js';
@@ -98,10 +99,6 @@ function bad(path: string, what: string): GradproofError {
     op: 'loadTrace',
     hint: 'A trace is a folder written by gp.npySink, `gradproof record` or tools/pytorch/trace.py.',
   });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
 
 function isLine(value: unknown): value is Line {

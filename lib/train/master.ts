@@ -6,16 +6,13 @@
 import { gradientOf } from '../autograd/leaf.js';
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError } from '../errors.js';
+import { isRecord } from '../json.js';
 import { Parameter } from '../nn/index.js';
 import { needFunction } from '../ops/options.js';
 import { sameShape } from '../tensor/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import type { Optimizer as Inner, OptimizerState } from '../optim/index.js';
 import type { Optimizer } from './step.js';
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
 
 /** The inner optimizer looks into it further. */
 function isOptimizerState(value: unknown): value is OptimizerState {

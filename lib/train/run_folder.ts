@@ -9,6 +9,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError } from '../errors.js';
+import { isRecord } from '../json.js';
 import { fileError } from '../io/atomic.js';
 import { writeFileAtomic } from '../io/index.js';
 import { isDType, type DType } from '../tensor/dtype.js';
@@ -81,10 +82,6 @@ export interface RunFile {
   /** SHA-256 of the text: a run goes on only with the text it began with. */
   readonly sha256: string;
   readonly version: string;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isConfig(value: unknown): value is RunConfig {

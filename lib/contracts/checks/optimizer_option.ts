@@ -1,6 +1,7 @@
 /** `optimizer: { adamw: { lr: 0.005 } }` as a function that makes it. */
 import { shown } from '../../errors.js';
 import { GradproofError, closest } from '../../errors.js';
+import { isRecord } from '../../json.js';
 import {
   Adadelta,
   Adagrad,
@@ -33,10 +34,6 @@ const KINDS: Readonly<
   radam: (parameters, options) => new RAdam(parameters, options),
   lion: (parameters, options) => new Lion(parameters, options),
 };
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 export function optimizerOption(value: unknown): Make | undefined {
   if (value === undefined) return undefined;

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradproofError, closest } from '../../errors.js';
+import { isRecord } from '../../json.js';
 import { fileError } from '../../io/atomic.js';
 import { tensorFromBytes } from '../../io/bytes.js';
 import { headerLength, parseHeader } from '../../io/format.js';
@@ -40,10 +41,6 @@ const TOLERANCES: Readonly<Record<DType, readonly [number, number]>> = {
 };
 
 type Named = ReadonlyMap<string, Tensor>;
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function bad(path: string, what: string): GradproofError {
   return new GradproofError('ERR_FORMAT', `${path}: ${what}`, {
