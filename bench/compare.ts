@@ -4,7 +4,7 @@
  * Runs ours and a twin in turn, round by round in one run, and prints the ratio of the medians. Modes of the rivals: eager
  * and compile (PyTorch, the Python of --python), jit (JAX, the Python of --jax).
  */
-import { spread, stepsFor, timed } from '../lib/bench/index.js';
+import { settled, spread, stepsFor, timed } from '../lib/bench/index.js';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -90,13 +90,14 @@ for (const workload of values.what.split(',')) {
     );
     const rival = new Rival(workload, rivalMode);
     const name = await rival.ready();
-    const [warm = 1] = timed(ours.run, 5).slice(-1);
-    const [rivalWarm = 1] = (await rival.run(3)).slice(-1);
+    const mySteps = stepsFor(settled(ours.run), 400);
+    const [first = 1] = (await rival.run(5)).slice(-1);
+    const theirSteps = stepsFor(spread(await rival.run(stepsFor(first, 300))).median, 400);
     const mine: number[] = [];
     const theirs: number[] = [];
     for (let round = 0; round < Number(values.rounds); round++) {
-      mine.push(...timed(ours.run, stepsFor(warm, 400)));
-      theirs.push(...(await rival.run(stepsFor(rivalWarm, 400))));
+      mine.push(...timed(ours.run, mySteps));
+      theirs.push(...(await rival.run(theirSteps)));
     }
     rival.quit();
     const a = spread(mine);

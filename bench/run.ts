@@ -1,6 +1,6 @@
 /** Times our own steps, single op calls or matrix products; `npm run bench -- --help` says how. */
 import { parseArgs } from 'node:util';
-import { handoff, peakFlops, spread, stepsFor, timed } from '../lib/bench/index.js';
+import { handoff, peakFlops, settled, spread, stepsFor, timed } from '../lib/bench/index.js';
 import * as gp from '../lib/index.js';
 import { gemmRate, gemmShapes, type GemmType } from './gemm.js';
 import { prepare, type Mode, type Precision } from './harness.js';
@@ -76,9 +76,8 @@ for (const workload of values.overhead || values.gemm ? [] : values.what.split('
       const step = prepare(workload, mode, dtype);
       const before = peakFlops('f32');
       const near = handoff();
-      const [warm = 1] = timed(step.run, 4).slice(-1);
-      const settled = spread(timed(step.run, stepsFor(warm, 300))).median; // the first steps of a program are slow
-      const { median, low, high, count } = spread(timed(step.run, stepsFor(settled, 1000 * Number(values.seconds))));
+      const steps = stepsFor(settled(step.run), 1000 * Number(values.seconds));
+      const { median, low, high, count } = spread(timed(step.run, steps));
       // Where two virtual processors share a core, all threads together reach half of it: such a row is not comparable.
       const peakGflops = Math.min(before, peakFlops('f32')) / 1e9;
       const handoffNs = Math.max(near, handoff());
@@ -89,7 +88,7 @@ for (const workload of values.overhead || values.gemm ? [] : values.what.split('
           `${workload.padEnd(3)} ${mode.padEnd(9)} ${dtype.padEnd(4)} ${median.toFixed(3).padStart(10)} ms  [${low.toFixed(3)} – ${high.toFixed(3)}]  ${String(count)} steps, peak ${peakGflops.toFixed(0)} GFLOP/s, handoff ${handoffNs.toFixed(0)} ns`,
         );
       if (values.profile && mode === 'captured' && step.program !== undefined)
-        console.log(profile(step.program, () => timed(step.run, stepsFor(settled, 1000 * Number(values.seconds)))));
+        console.log(profile(step.program, () => timed(step.run, stepsFor(median, 1000 * Number(values.seconds)))));
     }
   }
 }

@@ -2,4 +2,4 @@
 export { bareProgram, handoff, kernelId, peakFlops, ReadPeak, runBare, type PeakType } from './machine.js';
 export { captured, pieces, type Piece } from './pieces.js';
 export { measure, measurePeaks, type BenchRow, type Peaks } from './run.js';
-export { spread, stepsFor, timed, type Spread } from './timing.js';
+export { settled, spread, stepsFor, timed, type Spread } from './timing.js';

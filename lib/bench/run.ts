@@ -2,7 +2,7 @@
 import type { Program } from '../capture/program.js';
 import { handoff, peakCopy, peakFlops, type PeakType } from './machine.js';
 import { captured, type Piece } from './pieces.js';
-import { spread, stepsFor, timed, type Spread } from './timing.js';
+import { settled, spread, stepsFor, timed, type Spread } from './timing.js';
 
 export interface Peaks {
   /** Multiply-adds on registers, operations per second. */
@@ -70,6 +70,5 @@ export function measure(piece: Piece, peaks: Peaks, seconds: number): BenchRow {
 
 function eager(piece: Piece, seconds: number): Spread {
   const step = piece.make();
-  const [estimate = 1] = timed(step, 4).slice(-1);
-  return spread(timed(step, stepsFor(estimate, 1000 * seconds)));
+  return spread(timed(step, stepsFor(settled(step), 1000 * seconds)));
 }

@@ -29,3 +29,9 @@ export function timed(work: () => void, count: number): number[] {
 export function stepsFor(estimateMs: number, ms: number): number {
   return Math.max(3, Math.min(5000, Math.round(ms / Math.max(estimateMs, 1e-3))));
 }
+
+/** Milliseconds of a run once it is warm: JavaScript is compiled while it runs, and the first runs take several times as long. */
+export function settled(work: () => void, ms = 300): number {
+  const [first = 1] = timed(work, 5).slice(-1);
+  return spread(timed(work, stepsFor(first, ms))).median;
+}
