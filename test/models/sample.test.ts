@@ -12,6 +12,11 @@ describe('sampling', () => {
     expect(draw(0.999, 0.9)).toBe(2);
   });
 
+  it('tells weights apart that have the upper half of their bits in common', () => {
+    const logits = Array.from({ length: 10 }, (_, i) => Math.log(1 - i * 1e-4)); // 0.55 of the sum: six tokens
+    expect([0, 0.999].map((u) => sampleToken(logits, { topP: 0.55 }, u))).toEqual([0, 5]);
+  });
+
   it('finds the same set as a sum over all tokens in order, ties and all', () => {
     gp.manualSeed(7);
     for (const [size, spread] of [
