@@ -25,12 +25,14 @@ size_t workspace(const gp_call *call) {
   return static_cast<size_t>(scratch_of(problem_of(call))) * bytes * static_cast<size_t>(thread_count());
 }
 
-// Asks for the lines of a row that is read one phase later: since the last token the weights of a whole step have
-// passed through the caches, and the processor's own prefetchers stop at every page.
+// Asks for lines of row `j` of what is read one phase later: since the last token the weights of a whole step have
+// passed through the caches, and the processor's own prefetchers stop at every page. Of many rows only the first are
+// asked for: the others would push each other out of L2.
 template <class T>
-GP_INLINE void fetch(const T *row, int64_t count) {
-  constexpr int64_t kLine = 64 / sizeof(T);
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i, 0, 2);
+GP_INLINE void fetch(const T *rows, int64_t j, int64_t width) {
+  constexpr int64_t kLine = 64 / sizeof(T), kMost = 32 * 1024 / sizeof(T);
+  if ((j + 1) * width > kMost) return;
+  for (int64_t i = 0; i < width; i += kLine) __builtin_prefetch(rows + j * width + i, 0, 2);
 }
 
 // o += Σ w[j] v[j] for `count` tokens, P vectors of features from `c` on; beside it as many lines of `next`.
@@ -42,7 +44,7 @@ GP_FN void weighted(const T *v, int64_t ev, const W *w, int64_t count, W *o, int
   for (int i = 0; i < P; i++) acc[i] = V(0);
   for (int64_t j = 0; j < count; j++) {
     const V weight(w[j]);
-    fetch(next + j * kWidth, kWidth);
+    fetch(next, j, kWidth);
 #pragma GCC unroll 4
     for (int i = 0; i < P; i++) acc[i] = fma_(weight, load<V>(v + j * ev + c + i * V::lanes), acc[i]);
   }
@@ -61,7 +63,7 @@ void one_query(const Problem &p, const T *query, const T *k, const T *v, int64_t
   each_vector<V>(p.e, [&](int64_t i, int64_t n) { put(q + i, get<V>(query + i, n), n); });
   for (int64_t j = 0; j < seen; j++) {
     const T *key = k + j * p.e;
-    fetch(v + j * p.ev, p.ev);
+    fetch(v, j, p.ev);
     Lanes<V> acc{V(0)};
     each_part<V>(
         p.e, [&](int part, int64_t i, int64_t n) __attribute__((always_inline)) {
