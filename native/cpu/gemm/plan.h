@@ -176,6 +176,14 @@ GP_INLINE int64_t strip_tiles(int64_t strips, int threads) {
   return min64(strips, round_up(ceil_div(strips, each), threads));
 }
 
+// The sums are the result, and C's rows can hold them as they are.
+template <class P>
+GP_INLINE bool is_plain(const GemmArgs &g) {
+  return g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
+         g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
+         sizeof(typename P::Type) == sizeof(typename P::Sum);
+}
+
 // Of bias, residual and C's old elements one, its columns side by side.
 template <class P>
 GP_INLINE bool adds(const GemmArgs &g) {
@@ -196,9 +204,7 @@ Plan make_plan(const GemmArgs &g, bool turned, int threads) {
   p.batches = 1;
   for (int i = 0; i < g.batch_ndim; i++) p.batches *= g.batch_shape[i];
   p.turned = turned;
-  p.plain = !turned && g.alpha == 1.0 && !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr &&
-            g.residual.data == nullptr && g.pre.data == nullptr && g.c.col == 1 &&
-            sizeof(typename P::Type) == sizeof(Sum);
+  p.plain = !turned && is_plain<P>(g);
   p.adds = adds<P>(g) && !turned;
   const bool standing = !turned && stands<P>(g);
   const bool shallow = turned || standing || (!P::kInPlace && few_rows(g));

@@ -12,11 +12,9 @@ constexpr int64_t kShallowBytes = 64 * 1024;    // of B, which passes once for e
 
 template <class P>
 GP_INLINE bool is_shallow(const GemmArgs &g) {
-  return P::kInPlace && g.batch_ndim == 0 && g.k >= 1 && g.k <= kShallowProducts && g.b.col == 1 && g.c.col == 1 &&
+  return P::kInPlace && is_plain<P>(g) && g.batch_ndim == 0 && g.k >= 1 && g.k <= kShallowProducts && g.b.col == 1 &&
          g.m > kTileRows && g.n >= Vec<typename P::Sum>::N &&
-         g.k * g.n * static_cast<int64_t>(sizeof(typename P::Sum)) <= kShallowBytes && g.alpha == 1.0 &&
-         !g.accumulate && g.activation == kNoActivation && g.bias.data == nullptr && g.residual.data == nullptr &&
-         g.pre.data == nullptr;
+         g.k * g.n * static_cast<int64_t>(sizeof(typename P::Sum)) <= kShallowBytes;
 }
 
 template <int K, class T>
