@@ -6,6 +6,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
+import { isRecord } from '../lib/json.js';
 import { addon, openDevice } from '../lib/native/runtime.js';
 import { getNumThreads } from '../lib/native/threads.js';
 
@@ -42,10 +43,6 @@ export interface Results {
   readonly machine: Readonly<Record<string, string>>;
   readonly own: readonly Own[];
   readonly against: readonly Against[];
-}
-
-function isRecord(x: unknown): x is Readonly<Record<string, unknown>> {
-  return typeof x === 'object' && x !== null;
 }
 
 function isOwn(x: unknown): x is Own {

@@ -70,5 +70,5 @@ export function measure(piece: Piece, peaks: Peaks, seconds: number): BenchRow {
 
 function eager(piece: Piece, seconds: number): Spread {
   const step = piece.make();
-  return spread(timed(step, stepsFor(settled(step), 1000 * seconds)));
+  return spread(timed(step, stepsFor(settled(step, Math.min(300, 1000 * seconds)), 1000 * seconds)));
 }

@@ -19,6 +19,12 @@ export interface Sight {
   readonly dropoutP?: number | undefined;
 }
 
+/** The places of tokens [B, T]: i64 [T], behind those in the cache. */
+export function positionsOf(ids: Tensor, cache: KVCache | undefined): Tensor {
+  const [, t] = ids.dims(2);
+  return cache?.positions(t) ?? arange(0, t, 1, { dtype: 'i64', device: ids.device });
+}
+
 /** Queries [B, H, T, E], keys and values [B, K, T, E] of the same tokens, H a multiple of K → [B, H, T, E]. */
 export function attend(q: Tensor, k: Tensor, v: Tensor, { past, mask, dropoutP = 0 }: Sight): Tensor {
   const how = { isCausal: true, attnMask: mask, enableGqa: true, dropoutP };

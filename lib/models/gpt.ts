@@ -7,7 +7,7 @@
 import { noGrad } from '../autograd/modes.js';
 import { GradproofError, shown } from '../errors.js';
 import * as nn from '../nn/index.js';
-import { arange, ones } from '../ops/create.js';
+import { ones } from '../ops/create.js';
 import { where } from '../ops/compare.js';
 import { tril } from '../ops/triangle.js';
 import { crossEntropy } from '../ops/cross_entropy.js';
@@ -15,7 +15,7 @@ import { checkOptions, needFlags, needTensors } from '../ops/options.js';
 import { scaledDotProductAttention } from '../ops/attention.js';
 import { showShape } from '../tensor/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { attend, type Past } from './attend.js';
+import { attend, positionsOf, type Past } from './attend.js';
 import { generateWith, type GenerateOptions, type Prompt, type Writing } from './generate.js';
 import { KVCache } from './kv_cache.js';
 
@@ -164,7 +164,7 @@ class Transformer extends nn.Module {
   /** Tokens [B, T] → [B, T, width] */
   override forward(ids: Tensor, cache?: KVCache): Tensor {
     const [, t] = ids.dims(2);
-    const positions = cache?.positions(t) ?? arange(0, t, 1, { dtype: 'i64', device: ids.device });
+    const positions = positionsOf(ids, cache);
     let x = this.drop.forward(this.wte.forward(ids).add(this.wpe.forward(positions)));
     [...this.h].forEach((block, layer) => {
       x = block.forward(x, cache === undefined ? undefined : { cache, layer });

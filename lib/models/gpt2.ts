@@ -3,9 +3,8 @@
  * In memory weights are [out, in], as everywhere here; files hold the transpose for four matrices of every block (Conv1D).
  */
 import * as nn from '../nn/index.js';
-import { arange } from '../ops/create.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { attend, type Sight } from './attend.js';
+import { attend, positionsOf, type Sight } from './attend.js';
 import { ACTIVATIONS, type Activation, type Context, type Decoder, type Family, type Place } from './decoder.js';
 import { Fields, type ModelConfig } from './model_config.js';
 
@@ -161,7 +160,7 @@ class GPT2Model extends nn.Module implements Decoder {
   override forward(ids: Tensor, { cache, padding }: Context = {}): Tensor {
     const [, t] = ids.dims(2);
     // As in transformers' forward, padding on the left moves the positions of what follows.
-    const positions = cache?.positions(t) ?? arange(0, t, 1, { dtype: 'i64', device: ids.device });
+    const positions = positionsOf(ids, cache);
     let x = this.drop.forward(this.wte.forward(ids).add(this.wpe.forward(positions)));
     [...this.h].forEach((block, layer) => {
       x = block.forward(x, { past: cache === undefined ? undefined : { cache, layer }, mask: padding });

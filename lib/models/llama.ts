@@ -4,10 +4,9 @@
  * positions, grouped query heads and SwiGLU.
  */
 import * as nn from '../nn/index.js';
-import { arange } from '../ops/create.js';
 import { rope } from '../ops/rope.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { attend, windowMask, type Sight } from './attend.js';
+import { attend, positionsOf, windowMask, type Sight } from './attend.js';
 import { ACTIVATIONS, type Activation, type Context, type Decoder, type Family, type Place } from './decoder.js';
 import { Fields, type ModelConfig } from './model_config.js';
 import { Rotary, rotaryFrequencies, type Turn } from './rotary.js';
@@ -239,7 +238,7 @@ class LlamaModel extends nn.Module implements Decoder {
   override forward(ids: Tensor, { cache, padding }: Context = {}): Tensor {
     const [, t] = ids.dims(2);
     // As in transformers' forward, padding on the left moves the positions of what follows.
-    const positions = cache?.positions(t) ?? arange(0, t, 1, { dtype: 'i64', device: ids.device });
+    const positions = positionsOf(ids, cache);
     let x = this.embed_tokens.forward(ids);
     const turn = this.#rotary.at(positions, x.dtype);
     const masks = new Map<number | undefined, Tensor | undefined>([[undefined, padding]]);
